@@ -1,0 +1,66 @@
+create or replace function centralcloud.search(
+    query text, kind text default null, namespace text default null, tags text[] default null,
+    max_results integer default 10
+) returns table (relevance double precision, artifact centralcloud.artifact, content jsonb)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform centralcloud.check_query(search.query), centralcloud.check_max_results(search.max_results);
+    return query
+    select s.relevance, a, v.content
+    from centralcloud.search_documents(
+        search.query, search.namespace, search.kind, search.tags, search.max_results
+    ) as s
+    join centralcloud.artifact a using (artifact_id)
+    join centralcloud.variant v using (artifact_id, variant)
+    order by s.relevance desc, s.artifact_id;
+end
+$$;
+
+comment on function centralcloud.search(text, text, text, text[], integer)
+is 'What the authority knows that fits a query, best first, with the relevance (0 to 1), the row of artifact and its '
+'content. Errors: 22023 for an empty query or max_results that is not 1 to 1000.';
+
+create or replace function centralcloud.answer(request jsonb) returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    ids uuid[];
+    found_rows jsonb;
+    topics text[];
+begin
+    if request ->> 'name' is not null then
+        ids := array[centralcloud.artifact_id(request ->> 'namespace', request ->> 'kind', request ->> 'name')];
+    else
+        ids := array(
+            select s.artifact_id
+            from centralcloud.search_documents(
+                left(request ->> 'query', 65536), request ->> 'namespace', request ->> 'kind',
+                case when jsonb_typeof(request -> 'tags') = 'array' then
+                    array(select t.value #>> '{}' from jsonb_array_elements(request -> 'tags') as t)
+                end,
+                centralcloud.get_setting('answer_rows')::integer
+            ) as s
+            where s.relevance >= centralcloud.get_setting('answer_relevance')::double precision
+            order by s.relevance desc
+        );
+    end if;
+    select coalesce(jsonb_agg(c.refined order by c.n), '[]'), array_agg(distinct c.namespace || '/' || c.kind)
+    into found_rows, topics
+    from (
+        select r.refined, r.namespace, r.kind, i.n, sum(r.size) over (order by i.n) - r.size as size_before
+        from centralcloud.refined_rows(ids) as r
+        join unnest(ids) with ordinality as i (artifact_id, n) using (artifact_id)
+        where not r.refined ? 'removed'
+    ) as c
+    where c.size_before < centralcloud.message_limit() / 2;
+    return jsonb_build_object('type', 'answer', 'rows', found_rows, 'heads', centralcloud.heads(coalesce(topics, '{}')));
+end
+$$;
+
+comment on function centralcloud.answer(jsonb)
+is 'Answers a question: exactly the artifact that a lookup named, or what fits a query, best first; no rows when nothing is known.';

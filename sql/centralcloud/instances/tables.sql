@@ -1,0 +1,31 @@
+create table centralcloud.instance (
+    instance_id uuid primary key,
+    instance_name text not null,
+    environment text not null,
+    group_name text not null,
+    trust double precision not null default 1 check (trust between 0 and 1),
+    blocked boolean not null default false,
+    incarnation uuid,
+    extension_version text,
+    greatest_version bigint not null default 0,
+    first_heard_at timestamptz not null default now(),
+    last_heard_at timestamptz not null default now(),
+    twin_alarm_at timestamptz
+);
+
+comment on table centralcloud.instance is 'The instances that were ever heard.';
+comment on column centralcloud.instance.instance_id is 'Id of the instance.';
+comment on column centralcloud.instance.instance_name is 'Its name, for people.';
+comment on column centralcloud.instance.environment is 'Its environment: dev, test, ci or prod.';
+comment on column centralcloud.instance.group_name is 'The group it counts in: outcomes of one group agree with each other only.';
+comment on column centralcloud.instance.trust is 'Weight of its outcomes, 0 to 1.';
+comment on column centralcloud.instance.blocked is 'Whether nothing of it counts.';
+comment on column centralcloud.instance.incarnation is 'The life of its database that last said hello.';
+comment on column centralcloud.instance.extension_version is 'Version of its extension.';
+comment on column centralcloud.instance.greatest_version is 'The greatest version that it ever sent.';
+comment on column centralcloud.instance.first_heard_at is 'When it was first heard.';
+comment on column centralcloud.instance.last_heard_at is 'When it last contributed or said hello.';
+comment on column centralcloud.instance.twin_alarm_at
+is 'When two different states came under one version: two databases speak under this name. Null for never.';
+
+select pg_catalog.pg_extension_config_dump('centralcloud.instance', '');

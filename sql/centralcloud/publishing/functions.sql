@@ -1,0 +1,174 @@
+create or replace function centralcloud.epoch() returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$ select p.epoch from centralcloud.publisher as p $$;
+
+comment on function centralcloud.epoch() is 'The present epoch: another one after each start of the bridge or the server.';
+
+create or replace function centralcloud.refined_rows(artifact_ids uuid[])
+returns table (artifact_id uuid, namespace text, kind text, revision bigint, refined jsonb, size bigint)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+    select a.artifact_id, a.namespace, a.kind, a.revision, r.refined, octet_length(r.refined::text)::bigint
+    from centralcloud.artifact a
+    left join centralcloud.variant v using (artifact_id, variant)
+    cross join lateral (
+        select jsonb_build_object(
+            'namespace', a.namespace, 'kind', a.kind, 'name', a.name, 'revision', a.revision
+        ) || case when a.variant is null then '{"removed": true}'::jsonb else jsonb_build_object(
+            'variant', a.variant, 'content', v.content, 'summary', a.summary, 'tags', a.tags, 'level', a.level,
+            'confidence', a.confidence, 'uses', a.uses, 'successes', a.successes, 'pinned', a.pinned
+        ) end
+    ) as r (refined)
+    where a.artifact_id = any (artifact_ids);
+end
+$$;
+
+comment on function centralcloud.refined_rows(uuid[])
+is 'Artifacts as they are sent to instances, with their size in bytes; one without a winner is a removal.';
+
+create or replace function centralcloud.publish(max_artifacts integer)
+returns table (message_id text, subject text, payload bytea)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    numbered uuid[];
+begin
+    with taken as (
+        delete from centralcloud.unpublished u where u.artifact_id in (
+            select q.artifact_id from centralcloud.unpublished q limit max_artifacts for update skip locked
+        ) returning u.artifact_id
+    ), wanted as (
+        -- what came and went unpublished is nobody's business
+        select a.artifact_id, a.namespace, a.kind,
+            row_number() over (partition by a.namespace, a.kind order by a.artifact_id) as n
+        from taken t
+        join centralcloud.artifact a using (artifact_id)
+        where a.variant is not null or a.revision > 0
+    ), topics as (
+        insert into centralcloud.topic as t (namespace, kind, head)
+        select w.namespace, w.kind, count(*) from wanted w group by w.namespace, w.kind order by 1, 2
+        on conflict (namespace, kind) do update set head = t.head + excluded.head
+        returning t.*
+    ), updated as (
+        update centralcloud.artifact a
+        set revision = t.head - (select count(*) from wanted o where o.namespace = w.namespace and o.kind = w.kind) + w.n
+        from wanted w join topics t using (namespace, kind)
+        where a.artifact_id = w.artifact_id
+        returning a.artifact_id
+    )
+    select array_agg(u.artifact_id) into numbered from updated u;
+    return query
+    select
+        format('refined:%s/%s/%s', p.namespace, p.kind, max(p.revision)),
+        format('%s.refined.%s.%s', centralcloud.get_setting('subject_prefix'), p.namespace, p.kind),
+        centralcloud.encode_message(jsonb_build_object(
+            'type', 'refined', 'epoch', centralcloud.epoch(), 'namespace', p.namespace, 'kind', p.kind,
+            'from', min(p.revision) - 1, 'to', max(p.revision), 'rows', jsonb_agg(p.refined order by p.revision)
+        ))
+    from (
+        select r.*, sum(r.size) over (partition by r.namespace, r.kind order by r.revision) - r.size as size_before
+        from centralcloud.refined_rows(numbered) as r
+    ) as p
+    group by p.namespace, p.kind, div(p.size_before, centralcloud.message_limit() / 2);
+end
+$$;
+
+comment on function centralcloud.publish(integer)
+is 'Numbers changed artifacts in their topics, without holes, and returns the messages that push them. They are sent once '
+'at most: an instance that misses one sees the hole and asks for the page.';
+
+create or replace function centralcloud.heads(topics text[] default null) returns jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(jsonb_object_agg(t.namespace || '/' || t.kind, t.head), '{}')
+    from centralcloud.topic as t
+    where heads.topics is null or t.namespace || '/' || t.kind = any (heads.topics)
+$$;
+
+comment on function centralcloud.heads(text[]) is 'Heads of topics, of all or of those given as namespace/kind.';
+
+create or replace function centralcloud.next_heartbeat() returns table (message_id text, subject text, payload bytea)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    update centralcloud.publisher set heads_sent_at = clock_timestamp()
+    where heads_sent_at is null or heads_sent_at < clock_timestamp() - interval '900 milliseconds';
+    if not found then
+        return;
+    end if;
+    return query
+    select
+        'heads:' || h.n, centralcloud.get_setting('subject_prefix') || '.heads',
+        centralcloud.encode_message(jsonb_build_object(
+            'type', 'heads', 'epoch', centralcloud.epoch(), 'heads', h.heads,
+            'stream_created', b.streams -> centralcloud.stream_name() ->> 'created',
+            'stream_passed', b.consumers -> 'centralcloud' -> 'ack_floor'
+        ))
+    from centralcloud.bridge_state b
+    cross join (
+        -- a message holds 2,000 topics
+        select t.n / 2000 as n, coalesce(jsonb_object_agg(t.topic, t.head) filter (where t.topic is not null), '{}') as heads
+        from (
+            select 0::bigint as n, null::text as topic, null::bigint as head
+            union all
+            select row_number() over () - 1, t.namespace || '/' || t.kind, t.head from centralcloud.topic t
+        ) as t
+        group by t.n / 2000
+    ) as h;
+end
+$$;
+
+comment on function centralcloud.next_heartbeat()
+is 'The heartbeat, when one is due (each second): epoch, heads of all topics, and how far the contribution stream is applied.';
+
+create or replace function centralcloud.changes(request jsonb) returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    wanted_namespace text := request ->> 'namespace';
+    wanted_kind text := request ->> 'kind';
+    after bigint := (request ->> 'after')::bigint;
+    topic_head bigint := coalesce((
+        select t.head from centralcloud.topic t where t.namespace = wanted_namespace and t.kind = wanted_kind
+    ), 0);
+    page jsonb;
+    reached bigint;
+    complete boolean;
+begin
+    with candidate as (
+        select a.artifact_id, a.revision from centralcloud.artifact a
+        where a.namespace = wanted_namespace and a.kind = wanted_kind and a.revision > after
+        order by a.revision limit 500
+    ), sized as (
+        select r.revision, r.refined, sum(r.size) over (order by r.revision) - r.size as size_before
+        from centralcloud.refined_rows(array(select c.artifact_id from candidate c)) as r
+    ), chosen as (
+        select s.revision, s.refined from sized s where s.size_before < centralcloud.message_limit() / 2
+    )
+    select
+        coalesce(jsonb_agg(c.refined order by c.revision), '[]'), max(c.revision),
+        count(*) = (select count(*) from candidate) and count(*) < 500
+    into page, reached, complete
+    from chosen c;
+    return jsonb_build_object(
+        'type', 'changes', 'namespace', wanted_namespace, 'kind', wanted_kind, 'from', after,
+        'to', case when complete then greatest(topic_head, after) else reached end, 'head', topic_head, 'rows', page
+    );
+end
+$$;
+
+comment on function centralcloud.changes(jsonb)
+is 'A page of a topic: the artifacts whose last change has a number after the one given, up to "to", which is the head when '
+'nothing remains.';

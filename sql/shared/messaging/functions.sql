@@ -1,0 +1,298 @@
+-- The half of the bridge's contract that is the same on both sides. What differs is in the functions that these call:
+-- bridge_plan, lanes_with_work, apply_messages, answer_poison and background.
+
+create or replace function @extschema@.bridge_lock_key() returns bigint
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select ('x' || left(md5('@extension@ bridge'), 16))::bit(64)::bigint $$;
+
+comment on function @extschema@.bridge_lock_key() is 'Key of the advisory lock that the one speaking bridge holds.';
+
+create or replace function @extschema@.bridge_attach(bridge_version text, protocol integer) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    holder integer;
+begin
+    if bridge_attach.protocol is distinct from 1 then
+        raise exception using errcode = 'SGV01',
+            message = format('bridge %s speaks protocol %s, extension @extension@ @version@ speaks protocol 1',
+                bridge_attach.bridge_version, bridge_attach.protocol),
+            hint = 'Install the bridge and the extension of one version, then ALTER EXTENSION @extension@ UPDATE.';
+    end if;
+    if not pg_try_advisory_lock(@extschema@.bridge_lock_key()) then
+        select l.pid into holder from pg_locks l
+        where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+            and l.database = (select d.oid from pg_database d where d.datname = current_database())
+            and (l.classid::bigint << 32 | l.objid::bigint) = @extschema@.bridge_lock_key();
+        return jsonb_build_object('attached', false, 'holder', holder);
+    end if;
+    insert into @extschema@.doorbell (armed) values (false) on conflict do nothing;
+    insert into @extschema@.bridge_state as b (bridge_version, seen_at)
+    values (bridge_attach.bridge_version, now())
+    on conflict (only_row) do update set
+        bridge_version = excluded.bridge_version, seen_at = excluded.seen_at,
+        connected = false, connected_at = null, error = null;
+    perform @extschema@.bridge_attached();
+    return jsonb_build_object('attached', true, 'plan', @extschema@.bridge_plan());
+end
+$$;
+
+comment on function @extschema@.bridge_attach(text, integer)
+is 'Makes the calling session the one bridge of this database and returns {attached, plan}, or {attached: false, holder} '
+'when another session is. Raises SGV01 for a bridge of another protocol.';
+
+create or replace function @extschema@.bridge_detach() returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update @extschema@.bridge_state set seen_at = null, connected = false, connected_at = null, error = null;
+    perform pg_advisory_unlock(@extschema@.bridge_lock_key());
+end
+$$;
+
+comment on function @extschema@.bridge_detach() is 'A clean stop: notes that the bridge is gone and gives its lock back.';
+
+create or replace function @extschema@.bridge_arm() returns text[]
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    lanes text[] := @extschema@.lanes_with_work();
+begin
+    if cardinality(lanes) = 0 then
+        update @extschema@.doorbell set armed = true
+        where only_row in (select d.only_row from @extschema@.doorbell d where not d.armed for update skip locked);
+    end if;
+    return lanes;
+end
+$$;
+
+comment on function @extschema@.bridge_arm() is 'Names of the lanes that have something to send; arms the doorbell when there is none.';
+
+create or replace function @extschema@.ring_doorbell() returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    asleep boolean;
+begin
+    -- above READ COMMITTED the locking clause would raise 40001 where another writer was first
+    if current_setting('transaction_isolation') <> 'read committed' then
+        asleep := exists (select from @extschema@.doorbell d where d.armed);
+    else
+        perform from @extschema@.doorbell d where d.armed for update skip locked;
+        asleep := found;
+        if asleep then
+            update @extschema@.doorbell set armed = false;
+        end if;
+    end if;
+    if asleep then
+        perform pg_notify('@extension@_bell', '');
+    end if;
+end
+$$;
+
+comment on function @extschema@.ring_doorbell() is 'Wakes the bridge when it sleeps, without ever waiting for another writer.';
+
+create or replace function @extschema@.bridge_tick(state jsonb) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update @extschema@.bridge_state set
+        seen_at = clock_timestamp(),
+        bridge_version = state ->> 'bridge_version',
+        connected_at = case
+            when not (state ->> 'connected')::boolean then null
+            when connected then connected_at
+            else clock_timestamp()
+        end,
+        connected = (state ->> 'connected')::boolean,
+        error = state ->> 'error',
+        max_payload = coalesce((state ->> 'max_payload')::integer, max_payload),
+        streams = coalesce(state -> 'streams', '{}'),
+        consumers = coalesce(state -> 'consumers', '{}');
+    perform @extschema@.background();
+    return jsonb_build_object('plan_revision', @extschema@.bridge_plan() ->> 'revision');
+end
+$$;
+
+comment on function @extschema@.bridge_tick(jsonb)
+is 'Takes the bridge''s report, does the background work that is due and returns {plan_revision}.';
+
+create or replace function @extschema@.with_revision(plan jsonb) returns jsonb
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select plan || jsonb_build_object('revision', md5(plan::text)) $$;
+
+comment on function @extschema@.with_revision(jsonb) is 'A plan with a revision that changes when the plan does.';
+
+create or replace function @extschema@.message_limit() returns integer
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$ select coalesce((select b.max_payload from @extschema@.bridge_state as b), 1048576) / 2 $$;
+
+comment on function @extschema@.message_limit() is 'Size at which batches and pages are cut, in bytes: half of the broker''s payload limit.';
+
+create or replace function @extschema@.encode_message(body jsonb) returns bytea
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select convert_to((body || '{"v": 1}'::jsonb)::text, 'UTF8') $$;
+
+comment on function @extschema@.encode_message(jsonb) is 'The bytes of a message, with the schema version in it.';
+
+create or replace function @extschema@.decode_message(payload bytea) returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    body jsonb := convert_from(payload, 'UTF8')::jsonb;
+begin
+    if jsonb_typeof(body) <> 'object' or jsonb_typeof(body -> 'type') is distinct from 'string' then
+        raise exception using errcode = 'invalid_parameter_value', message = 'message is not a JSON object with a type';
+    end if;
+    if body -> 'v' is distinct from '1'::jsonb then
+        raise exception using errcode = 'feature_not_supported',
+            message = format('message of schema version %s, this side knows version 1', coalesce(body ->> 'v', 'none')),
+            hint = 'Upgrade this side, then call replay_dead_letters().';
+    end if;
+    return body;
+end
+$$;
+
+comment on function @extschema@.decode_message(bytea)
+is 'The JSON object of a message; raises an error for bytes that are not one or are of an unknown schema version.';
+
+create or replace function @extschema@.is_transient(error_code text) returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select left(error_code, 2) in ('40', '53', '55', '57', '58') or error_code = '25006' $$;
+
+comment on function @extschema@.is_transient(text)
+is 'Whether an error (SQLSTATE) is the server''s trouble of the moment, so that trying again is right, not the message''s.';
+
+create or replace function @extschema@.bridge_receive(subjects text[], payloads bytea[], meta jsonb[])
+returns table (message integer, subject text, headers jsonb, payload bytea)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    begin
+        return query
+        select a.subject_number, a.subject, a.headers, a.payload
+        from @extschema@.apply_messages(
+            subjects,
+            (select array_agg(@extschema@.decode_message(p.payload) order by p.n)
+                from unnest(payloads) with ordinality as p (payload, n)),
+            meta
+        ) as a;
+        return;
+    exception when others then
+        if @extschema@.is_transient(sqlstate) then
+            raise;
+        end if;
+    end;
+    -- one of them is poison: each is tried alone
+    for i in 1 .. cardinality(subjects) loop
+        return query
+        select i - 1, a.subject, a.headers, a.payload
+        from @extschema@.receive_alone(subjects[i], payloads[i], meta[i]) as a;
+    end loop;
+end
+$$;
+
+comment on function @extschema@.bridge_receive(text[], bytea[], jsonb[])
+is 'Applies messages in one transaction and returns the messages to publish after its commit. A message that cannot be '
+'applied becomes a dead letter and stops no other; an error of the server is raised, to be tried again.';
+
+create or replace function @extschema@.receive_alone(from_subject text, from_payload bytea, meta jsonb)
+returns table (subject text, headers jsonb, payload bytea)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    failure text;
+begin
+    begin
+        return query
+        select a.subject, a.headers, a.payload
+        from @extschema@.apply_messages(
+            array[from_subject], array[@extschema@.decode_message(from_payload)], array[receive_alone.meta]
+        ) as a;
+        return;
+    exception when others then
+        if @extschema@.is_transient(sqlstate) then
+            raise;
+        end if;
+        failure := sqlerrm;
+        insert into @extschema@.dead_letter as d (subject, payload, meta, error_code, error)
+        values (from_subject, from_payload, coalesce(receive_alone.meta, '{}'), sqlstate, sqlerrm)
+        on conflict (subject, sha256(payload)) do update set
+            received_at = now(), meta = excluded.meta, error_code = excluded.error_code, error = excluded.error;
+    end;
+    return query
+    select a.subject, a.headers, a.payload
+    from @extschema@.answer_poison(from_subject, from_payload, failure) as a;
+end
+$$;
+
+comment on function @extschema@.receive_alone(text, bytea, jsonb)
+is 'Applies one message, or keeps it as a dead letter with its error.';
+
+create or replace function @extschema@.send_later(subject text, headers jsonb, payload bytea) returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    insert into @extschema@.queued_message (subject, headers, payload)
+    values (send_later.subject, send_later.headers, send_later.payload);
+    select @extschema@.ring_doorbell();
+$$;
+
+comment on function @extschema@.send_later(text, jsonb, bytea) is 'Queues a core NATS message for the bridge.';
+
+create or replace function @extschema@.take_queued_messages(max_messages integer)
+returns table (message_id text, subject text, headers jsonb, payload bytea)
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    delete from @extschema@.queued_message as q
+    where q.queued_message_id in (
+        select n.queued_message_id from @extschema@.queued_message as n
+        order by n.queued_message_id limit max_messages for update skip locked
+    )
+    returning 'queued:' || q.queued_message_id, q.subject, q.headers, q.payload;
+$$;
+
+comment on function @extschema@.take_queued_messages(integer)
+is 'Takes the oldest queued messages out of the queue. They are sent once at most: who needs one asks again.';
+
+create or replace function @extschema@.replay_dead_letters() returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    letter record;
+    replayed bigint := 0;
+begin
+    for letter in select d.* from @extschema@.dead_letter d order by d.dead_letter_id for update skip locked loop
+        delete from @extschema@.dead_letter d where d.dead_letter_id = letter.dead_letter_id;
+        perform @extschema@.send_later(a.subject, a.headers, a.payload)
+        from @extschema@.receive_alone(letter.subject, letter.payload, letter.meta) as a;
+        if not exists (
+            select from @extschema@.dead_letter d
+            where d.subject = letter.subject and sha256(d.payload) = sha256(letter.payload)
+        ) then
+            replayed := replayed + 1;
+        end if;
+    end loop;
+    return replayed;
+end
+$$;
+
+comment on function @extschema@.replay_dead_letters()
+is 'Tries every dead letter again, after a mend, and returns how many could be applied; the others stay.';

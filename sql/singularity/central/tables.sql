@@ -1,0 +1,57 @@
+create table singularity.authority (
+    only_row boolean primary key default true check (only_row),
+    heard_at timestamptz,
+    epoch text,
+    stream_created text,
+    stream_passed bigint,
+    hello_sent_at timestamptz,
+    welcomed_at timestamptz,
+    backfill_after xid8
+);
+
+comment on table singularity.authority is 'What this instance knows of the authority: one row, none before the first connect.';
+comment on column singularity.authority.only_row is 'Always true: there is one row at most.';
+comment on column singularity.authority.heard_at is 'When any message of the authority last came.';
+comment on column singularity.authority.epoch is 'The authority''s epoch: another one after each start of it.';
+comment on column singularity.authority.stream_created is 'Which contribution stream the authority reads: when it was created.';
+comment on column singularity.authority.stream_passed is 'Up to which number of that stream the authority has applied everything.';
+comment on column singularity.authority.hello_sent_at is 'When this instance last said hello.';
+comment on column singularity.authority.welcomed_at is 'When the authority last answered a hello; null for a new connection.';
+comment on column singularity.authority.backfill_after
+is 'The transaction of a connect: when all that were open then have ended, what they learned is queued too.';
+
+create table singularity.followed_topic (
+    namespace text,
+    kind text,
+    followed_at timestamptz not null default now(),
+    primary key (namespace, kind)
+);
+
+comment on table singularity.followed_topic is 'Topics that follow() keeps here whole.';
+comment on column singularity.followed_topic.namespace is 'Namespace of the topic.';
+comment on column singularity.followed_topic.kind is 'Kind of the topic.';
+comment on column singularity.followed_topic.followed_at is 'Since when it is followed.';
+
+create table singularity.topic (
+    namespace text,
+    kind text,
+    followed boolean not null default false,
+    position bigint not null default 0,
+    head bigint not null default 0,
+    requested_at timestamptz,
+    synced_at timestamptz,
+    primary key (namespace, kind)
+);
+
+comment on table singularity.topic is 'How far this instance is with the topics that it follows, holds something of or has copies of.';
+comment on column singularity.topic.namespace is 'Namespace of the topic.';
+comment on column singularity.topic.kind is 'Kind of the topic.';
+comment on column singularity.topic.followed is 'Whether position is that of a topic kept here whole.';
+comment on column singularity.topic.position is 'Number of the last change that was taken in.';
+comment on column singularity.topic.head is 'Number of the authority''s last change, as far as heard.';
+comment on column singularity.topic.requested_at is 'When a page of changes was last asked for; null when none is under way.';
+comment on column singularity.topic.synced_at is 'When position was last known to be the head.';
+
+select pg_catalog.pg_extension_config_dump('singularity.authority', '');
+select pg_catalog.pg_extension_config_dump('singularity.followed_topic', '');
+select pg_catalog.pg_extension_config_dump('singularity.topic', '');

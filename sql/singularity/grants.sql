@@ -1,0 +1,22 @@
+grant execute on function singularity.lookup(text, text, text) to singularity_reader;
+grant execute on function singularity.recall(text, text, text, text[], integer, double precision) to singularity_reader;
+grant execute on function singularity.history(text, text, text) to singularity_reader;
+grant execute on function singularity.ask(text, text, text) to singularity_reader;
+grant execute on function singularity.question_state(uuid) to singularity_reader;
+grant execute on procedure singularity.try_commit(boolean) to singularity_reader;
+grant execute on procedure singularity.await_answer(uuid, interval) to singularity_reader;
+grant execute on function singularity.status() to singularity_reader, singularity_bridge;
+grant execute on function singularity.artifact_id(text, text, text) to singularity_reader;
+grant execute on function singularity.variant_of(jsonb) to singularity_reader;
+
+grant execute on function singularity.learn(text, text, jsonb, text, text[], text, boolean) to singularity_writer;
+grant execute on function singularity.learn_many(jsonb) to singularity_writer;
+grant execute on function singularity.record_outcome(text, text, boolean, text, text) to singularity_writer;
+grant execute on function singularity.forget(text, text, text, boolean) to singularity_writer;
+grant execute on function singularity.follow(text, text) to singularity_writer;
+grant execute on function singularity.unfollow(text, text) to singularity_writer;
+grant execute on function singularity.connect(text) to singularity_writer;
+grant execute on function singularity.disconnect() to singularity_writer;
+grant execute on function singularity.configure(text, text, jsonb) to singularity_writer;
+grant execute on function singularity.replay_dead_letters() to singularity_writer;
+grant execute on procedure singularity.maintain() to singularity_writer;

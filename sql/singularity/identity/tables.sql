@@ -1,0 +1,23 @@
+create sequence singularity.version;
+
+comment on sequence singularity.version
+is 'The one counter of this instance: numbers every state of a holding or of evidence and every outcome.';
+
+create table singularity.identity (
+    only_row boolean primary key default true check (only_row),
+    instance_id uuid not null,
+    mark text not null,
+    incarnation uuid not null,
+    created_at timestamptz not null default now()
+);
+
+comment on table singularity.identity
+is 'Who this database is, written at the first connect; before, it follows from the mark of the database.';
+comment on column singularity.identity.only_row is 'Always true: there is one row at most.';
+comment on column singularity.identity.instance_id is 'Stable id of the instance; restored with a dump.';
+comment on column singularity.identity.mark is 'The database that the incarnation belongs to, see database_mark().';
+comment on column singularity.identity.incarnation is 'One unbroken life of the instance''s database.';
+comment on column singularity.identity.created_at is 'When the row was written.';
+
+select pg_catalog.pg_extension_config_dump('singularity.version', '');
+select pg_catalog.pg_extension_config_dump('singularity.identity', '');

@@ -1,0 +1,218 @@
+create or replace function singularity.local_score(artifact_id uuid, variant text)
+returns table (uses bigint, successes bigint, confidence double precision)
+language sql stable
+begin atomic
+    select
+        s.uses,
+        s.successes,
+        -- one instance is one group, and a group's outcomes are capped at 20, as at the authority
+        singularity.wilson_lower_bound(
+            s.successes * least(1, 20.0 / greatest(s.uses, 1)),
+            (s.uses - s.successes) * least(1, 20.0 / greatest(s.uses, 1))
+        )
+    from (
+        select
+            coalesce(sum(c.uses), 0)::bigint as uses,
+            coalesce(sum(c.successes), 0)::bigint as successes
+        from (
+            select e.uses, e.successes from singularity.evidence as e
+            where e.artifact_id = local_score.artifact_id and e.variant = local_score.variant
+            union all
+            select 1, o.succeeded::integer from singularity.outcome as o
+            where o.artifact_id = local_score.artifact_id and o.variant = local_score.variant
+        ) as c
+    ) as s;
+end;
+
+comment on function singularity.local_score(uuid, text)
+is 'Outcomes recorded here for a variant, folded or not, and the confidence that follows from them alone.';
+
+create or replace function singularity.record_outcome(
+    kind text, name text, succeeded boolean, namespace text default 'default', variant text default null
+) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    id uuid := singularity.artifact_id(
+        singularity.check_token(record_outcome.namespace, 'namespace'),
+        singularity.check_token(record_outcome.kind, 'kind'), singularity.check_name(record_outcome.name));
+    credited text := singularity.credited_variant(id, record_outcome.variant);
+begin
+    if record_outcome.succeeded is null then
+        raise exception using errcode = 'null_value_not_allowed', message = 'succeeded must not be null',
+            hint = 'Say true when it worked and false when it did not.';
+    end if;
+    if credited is null then
+        raise exception using errcode = 'no_data_found',
+            message = format('%s %L%s is not known here', record_outcome.kind, record_outcome.name,
+                coalesce(' of variant ' || record_outcome.variant, '')),
+            hint = 'Learn it, or look it up while online, before its outcomes are recorded.';
+    end if;
+    insert into singularity.outcome (artifact_id, namespace, kind, name, variant, incarnation, shared, succeeded)
+    values (
+        id, record_outcome.namespace, record_outcome.kind, normalize(record_outcome.name, nfc), credited,
+        (singularity.present_identity()).incarnation, singularity.is_shared(id), record_outcome.succeeded
+    );
+    if singularity.get_setting('mode') <> 'local' then
+        perform singularity.ring_doorbell();
+    elsif currval('singularity.version') % 256 = 0 then
+        perform singularity.fold_outcomes(1024);
+    end if;
+end
+$$;
+
+comment on function singularity.record_outcome(text, text, boolean, text, text)
+is 'Records that an artifact was used and whether it worked, for the variant given or else the one that lookup() returns '
+'now. Errors: P0002 when the artifact or variant is not known here, 22004 when succeeded is null.';
+
+create or replace function singularity.credited_variant(artifact_id uuid, variant text) returns text
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if credited_variant.variant is null then
+        return (select k.variant from singularity.known(array[credited_variant.artifact_id]) as k);
+    end if;
+    return (
+        select h.variant from singularity.holding h
+        where h.artifact_id = credited_variant.artifact_id and h.variant = credited_variant.variant
+        union
+        select c.variant from singularity.central_copy c
+        where c.artifact_id = credited_variant.artifact_id and c.variant = credited_variant.variant
+        union
+        select e.variant from singularity.evidence e
+        where e.artifact_id = credited_variant.artifact_id and e.variant = credited_variant.variant
+    );
+end
+$$;
+
+comment on function singularity.credited_variant(uuid, text)
+is 'The variant that an outcome counts for: the one given when it is known here, or else the best known one; null when '
+'there is none.';
+
+create or replace function singularity.is_shared(artifact_id uuid) returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((
+        select h.shared and (h.variant is not null or h.withdrawn_through < h.version)
+        from singularity.holding as h where h.artifact_id = is_shared.artifact_id order by h.version desc limit 1
+    ), true)
+$$;
+
+comment on function singularity.is_shared(uuid)
+is 'Whether outcomes of an artifact may leave this machine: not while it is held unshared or forgotten everywhere.';
+
+create or replace function singularity.fold_outcomes(max_outcomes integer) returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    folded bigint;
+begin
+    -- one at a time, and only where a row that another session changed is no error
+    if current_setting('transaction_isolation') <> 'read committed'
+        or not pg_try_advisory_xact_lock(singularity.bridge_lock_key() + 1) then
+        return 0;
+    end if;
+    perform singularity.make_withdrawn_evidence_private(
+        array(select distinct t.artifact_id from (
+            select o.artifact_id from singularity.outcome o order by o.version limit max_outcomes
+        ) as t)
+    );
+    with taken as (
+        delete from singularity.outcome o where o.version in (
+            select t.version from singularity.outcome t order by t.version limit max_outcomes for update skip locked
+        ) returning o.*
+    ), added as (
+        select
+            t.artifact_id, t.variant, t.incarnation, t.shared and t.version > coalesce(h.withdrawn_through, 0) as shared,
+            t.namespace, t.kind, t.name,
+            count(*) as uses,
+            count(*) filter (where t.succeeded) as successes,
+            max(t.recorded_at) as last_used_at
+        from taken t
+        left join lateral (
+            select h.withdrawn_through from singularity.holding h
+            where h.artifact_id = t.artifact_id order by h.version desc limit 1
+        ) as h on true
+        group by 1, 2, 3, 4, 5, 6, 7
+    ), stored as (
+        insert into singularity.evidence as e (
+            artifact_id, variant, incarnation, shared, namespace, kind, name,
+            uses, successes, failures, last_used_at, version
+        )
+        select
+            artifact_id, variant, incarnation, shared, namespace, kind, name,
+            uses, successes, uses - successes, last_used_at, nextval('singularity.version')
+        from added
+        on conflict (artifact_id, variant, incarnation, shared) do update set
+            uses = e.uses + excluded.uses, successes = e.successes + excluded.successes,
+            failures = e.failures + excluded.failures,
+            last_used_at = greatest(e.last_used_at, excluded.last_used_at), version = excluded.version
+        returning e.*
+    ), entries as (
+        insert into singularity.outbox (version, artifact_id, variant, incarnation)
+        select version, artifact_id, variant, incarnation from stored
+        where shared and singularity.get_setting('mode') <> 'local'
+        returning 1
+    )
+    select count(*) into folded from taken;
+    return folded;
+end
+$$;
+
+comment on function singularity.fold_outcomes(integer)
+is 'Adds the oldest outcomes up into evidence, queues what changed for the authority and returns how many were folded.';
+
+create or replace function singularity.make_withdrawn_evidence_private(artifact_ids uuid[]) returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    with withdrawn as (
+        delete from singularity.evidence as e
+        using unnest(artifact_ids) as a (artifact_id)
+        cross join lateral (
+            select h.withdrawn_through from singularity.holding as h
+            where h.artifact_id = a.artifact_id order by h.version desc limit 1
+        ) as h
+        where e.artifact_id = a.artifact_id and e.shared and e.version <= h.withdrawn_through
+        returning e.*
+    )
+    insert into singularity.evidence as e (
+        artifact_id, variant, incarnation, shared, namespace, kind, name, uses, successes, failures, last_used_at, version
+    )
+    select
+        artifact_id, variant, incarnation, false, namespace, kind, name, uses, successes, failures, last_used_at, version
+    from withdrawn
+    on conflict (artifact_id, variant, incarnation, shared) do update set
+        uses = e.uses + excluded.uses, successes = e.successes + excluded.successes,
+        failures = e.failures + excluded.failures,
+        last_used_at = greatest(e.last_used_at, excluded.last_used_at);
+$$;
+
+comment on function singularity.make_withdrawn_evidence_private(uuid[])
+is 'Turns counters that were withdrawn into private ones, so that what is shared afterwards starts at zero.';
+
+create or replace procedure singularity.maintain()
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    folded bigint;
+begin
+    loop
+        folded := singularity.fold_outcomes(10000);
+        exit when folded = 0;
+    end loop;
+    perform singularity.expire_questions();
+end
+$$;
+
+comment on procedure singularity.maintain()
+is 'The background work of a database without a bridge: adds outcomes up into evidence and lets old questions go. '
+'A bridge does the same by itself.';
