@@ -70,8 +70,9 @@ $$;
 comment on function centralcloud.read_contributions(text[], jsonb[])
 is 'Reads the records of contributions and judges each: a record that breaks the rules is refused with the reason.';
 
-create or replace function centralcloud.holding_refusal(version bigint, withdrawn_through bigint, variant text, content jsonb)
-returns text
+create or replace function centralcloud.holding_refusal(
+    version bigint, withdrawn_through bigint, variant text, content jsonb
+) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$

@@ -90,6 +90,7 @@ create or replace function @extschema@.search_documents(
 ) returns table (artifact_id uuid, relevance double precision)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 #variable_conflict use_column
 declare

@@ -1,10 +1,10 @@
 create or replace function singularity.holding_to_send(artifact_id uuid) returns setof singularity.holding
 language sql stable
 begin atomic
+    -- forgetting here alone is nobody else's business: what was said before stays said
     select h.*
     from singularity.holding as h
     where h.artifact_id = holding_to_send.artifact_id
-        -- forgetting here alone is nobody else's business: what was said before stays said
         and (h.variant is not null or h.withdrawn_through = h.version)
     order by h.version desc
     limit 1;
@@ -60,6 +60,7 @@ is 'Keeps the outbox a set: deletes entries that a newer one of the same holding
 create or replace function singularity.backfill() returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 #variable_conflict use_column
 declare

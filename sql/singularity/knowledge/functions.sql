@@ -136,6 +136,7 @@ is 'Checks the arguments of learn() and returns them as a holding that is not st
 create or replace function singularity.store_holdings(given singularity.holding[]) returns uuid[]
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -198,6 +199,7 @@ is 'Stores those of the holdings that are new or changed, indexes them, queues w
 create or replace function singularity.known(artifact_ids uuid[]) returns setof singularity.knowledge
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -212,13 +214,13 @@ begin
         case when v.central then c.content else h.content end,
         case when v.central then c.summary else h.summary end,
         case when v.central then c.tags else h.tags end,
-        case when v.central then c.variant else h.variant end,
+        b.variant,
         case when v.central then 'central' else 'local' end,
-        case when v.informed then c.level when l.uses > 0 then 'low' else 'candidate' end::singularity.level,
-        case when v.informed then c.confidence else l.confidence end,
-        case when v.informed then c.uses else l.uses end,
-        case when v.informed then c.successes::double precision / nullif(c.uses, 0)
-            else l.successes::double precision / nullif(l.uses, 0) end,
+        case when s.informed then c.level when s.uses > 0 then 'low' else 'candidate' end::singularity.level,
+        case when s.informed then c.confidence else s.confidence end,
+        case when s.informed then c.uses else s.uses end,
+        case when s.informed then c.successes::double precision / nullif(c.uses, 0)
+            else s.successes::double precision / nullif(s.uses, 0) end,
         c.revision,
         c.fetched_at,
         v.central and greatest(c.fetched_at, t.synced_at) < fresh_since
@@ -228,19 +230,23 @@ begin
     ) as h on true
     left join singularity.central_copy c on c.artifact_id = i.artifact_id
     left join singularity.topic t on t.namespace = c.namespace and t.kind = c.kind
-    cross join lateral singularity.local_score(i.artifact_id, h.variant) as l
     cross join lateral (
         select
             h.variant is not null and (c.variant, c.level) is distinct from (h.variant, 'retracted') as local_fits,
             c.variant is not null and c.level <> 'retracted' as central_fits
     ) as f
     cross join lateral (
-        select
-            f.central_fits and (not f.local_fits or c.variant <> h.variant
-                and (c.pinned or c.level >= 'medium' and c.confidence > l.confidence)) as central,
-            f.central_fits and c.uses >= l.uses and c.variant = h.variant as same_and_informed
-    ) as w
-    cross join lateral (select w.central, w.central or coalesce(w.same_and_informed, false) as informed) as v
+        select f.central_fits and (not f.local_fits or c.variant <> h.variant and (
+            c.pinned or c.level >= 'medium'
+            and c.confidence > (select l.confidence from singularity.local_score(i.artifact_id, h.variant) as l)
+        )) as central
+        offset 0 -- computed once, not in each column that asks for it
+    ) as v
+    cross join lateral (select case when v.central then c.variant else h.variant end as variant offset 0) as b
+    cross join lateral (
+        select l.*, f.central_fits and c.variant = b.variant and c.uses >= l.uses as informed
+        from singularity.local_score(i.artifact_id, b.variant) as l
+    ) as s
     -- a tombstone hides the central copy as well
     where (h.artifact_id is null or h.variant is not null) and (f.local_fits or f.central_fits)
     order by i.n;
@@ -249,8 +255,8 @@ $$;
 
 comment on function singularity.known(uuid[])
 is 'The best known version of each artifact, in the order given, none for what is not known: the local content, unless '
-'the central one is pinned or has level medium or above and more confidence. When both are the same content, level, '
-'confidence and counts are those of the side that has seen more uses.';
+'the central one is pinned or has level medium or above and more confidence. Level, confidence and counts are the '
+'authority''s, where it knows of the content, unless more outcomes of it were recorded here.';
 
 create or replace function singularity.index_known(artifact_ids uuid[]) returns void
 language sql security definer

@@ -1,6 +1,6 @@
 create or replace function singularity.local_score(artifact_id uuid, variant text)
 returns table (uses bigint, successes bigint, confidence double precision)
-language sql stable
+language sql stable rows 1
 begin atomic
     select
         s.uses,
