@@ -1,0 +1,82 @@
+# Singularity: `make` lists what can be made. PG_CONFIG chooses the PostgreSQL server, DESTDIR a packaging root.
+SHELL := /bin/bash
+SERVERS = $(shell ls -v /usr/lib/postgresql/*/bin/postgres 2>/dev/null)
+PG_CONFIG ?= $(if $(SERVERS),$(dir $(lastword $(SERVERS)))pg_config,pg_config)
+VENV := .venv/bin
+PGXS_MAKE = $(MAKE) --no-print-directory -C extension PG_CONFIG='$(PG_CONFIG)'
+ADMIN = $(if $(DESTDIR),,$(if $(shell test -w "$$($(PG_CONFIG) --sharedir)/extension" || echo no),sudo))
+TYPED := python tests extension
+export PG_CONFIG
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+all: build
+
+deps: ## install what is missing: PostgreSQL, PL/Python, pgvector, .venv
+	@extension/deps.sh
+
+build: ## write the extensions' install scripts
+	@$(PGXS_MAKE) -s all
+
+install: build ## install both extensions into the server's folders (sudo where needed)
+	@if $(INSTALLED); then echo 'install: already there'; else \
+	  echo "install: into $(DESTDIR)$$($(PG_CONFIG) --sharedir)/extension"; \
+	  $(ADMIN) $(PGXS_MAKE) -s install DESTDIR='$(DESTDIR)'; fi
+
+uninstall: ## remove them again
+	@$(ADMIN) $(PGXS_MAKE) -s uninstall DESTDIR='$(DESTDIR)'
+
+installcheck: ## run tests/sql against the server that psql reaches
+	@$(PGXS_MAKE) -s installcheck
+
+lint: ## sqlfluff, ruff and mypy
+	@echo 'lint: sqlfluff, ruff, mypy'
+	@$(VENV)/sqlfluff lint sql
+	@$(VENV)/ruff check --quiet $(TYPED)
+	@$(VENV)/ruff format --quiet --check $(TYPED)
+	@$(VENV)/mypy $(TYPED)
+
+test: ready ## everything: lint, unit tests, database tests, tests/sql (PYTEST_ARGS= passes options on)
+	@$(call timed,test,$(MAKE) --no-print-directory lint pytest labcheck)
+
+pytest:
+	@$(VENV)/pytest -q -n 2 $(PYTEST_ARGS)
+
+labcheck:
+	@echo 'installcheck: on a throwaway server'
+	@$(VENV)/python -m singularity_lab $(MAKE) --no-print-directory installcheck
+
+demo: ready ## two instances and an authority on this machine (KEEP=1 keeps them until Ctrl-C)
+	@$(call timed,demo,$(VENV)/python -m singularity_lab.demo $(if $(KEEP),--keep))
+
+bench: ready ## measure (BENCH_ARGS= passes options on)
+	@$(call timed,bench,$(VENV)/python -m tests.bench $(BENCH_ARGS))
+
+soak: ready ## run with faults for a long time (SOAK_ARGS= passes options on)
+	@$(call timed,soak,$(VENV)/python -m tests.bench.soak $(SOAK_ARGS))
+
+lock: deps ## pin the newest Python packages in python/requirements.txt
+	@$(VENV)/python -m pip install --quiet uv
+	@$(VENV)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --upgrade --quiet --custom-compile-command 'make lock' --output-file python/requirements.txt
+
+clean: ## remove what was built (not .venv)
+	@$(if $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null)),$(PGXS_MAKE) -s clean)
+	@rm -rf tests/output build python/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find python tests extension -name __pycache__ -prune -exec rm -rf {} +
+
+ready: # deps, build and install one after the other: each needs what the one before made
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory install
+
+# A shell condition: every file that `install` would copy is there and equal.
+INSTALLED = ( cd extension; for file in *.control *--*.sql; do \
+  cmp -s "$$file" "$(DESTDIR)$$($(PG_CONFIG) --sharedir)/extension/$$file" || exit 1; done )
+
+# Runs command $(2) and closes with one line about the target $(1).
+timed = started=$$SECONDS; $(2) && echo "$(1): passed in $$((SECONDS - started)) s" || \
+  { echo "$(1): FAILED after $$((SECONDS - started)) s"; exit 1; }
+
+.PHONY: help all deps build install uninstall installcheck lint test pytest labcheck demo bench soak lock clean ready
+.NOTPARALLEL:

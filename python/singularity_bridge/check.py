@@ -1,0 +1,188 @@
+"""`singularity-bridge check` looks at all that a bridge needs, and says how to mend what is not right.
+
+It changes nothing: it attaches to no database, makes no stream and sends no message that anybody keeps.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import psycopg
+
+from singularity_bridge import PROTOCOL, database, jetstream
+from singularity_bridge.broker import Broker, UnsendableError
+from singularity_bridge.database import Connection
+from singularity_bridge.errors import BrokerLost, DatabaseLost, FatalError, describe
+from singularity_bridge.jetstream import JetStreamError
+from singularity_bridge.plan import Plan, StreamPlan, parse
+from singularity_bridge.settings import Settings
+
+OLDEST_NATS = (2, 11, 15)
+
+_OTHER_BRIDGE = """
+    select a.pid
+      from pg_catalog.pg_stat_activity as a
+      join pg_catalog.pg_locks as l on l.pid = a.pid and l.locktype = 'advisory' and l.granted
+     where a.datname = pg_catalog.current_database() and a.application_name = %s
+     limit 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report; `mend` says what to do when it is not right."""
+
+    right: bool
+    what: str
+    details: str
+    mend: str = ""
+
+
+async def check(settings: Settings) -> AsyncIterator[Finding]:
+    """Look at the database first and at NATS then; what depends on something broken is left out."""
+    plan: Plan | None = None
+    try:
+        conninfo = settings.conninfo()
+        async with await database.connect(conninfo) as connection:
+            yield Finding(True, "database", _server(connection))
+            schema = await database.find_schema(connection, settings.extension)
+            async for finding in _check_extension(connection, schema):
+                yield finding
+            cursor = await connection.execute(database.call(schema, "bridge_plan", 0))
+            row = await cursor.fetchone()
+            plan = parse(row[0] if row else {})
+            yield _check_plan(plan)
+    except FatalError as error:
+        yield Finding(False, "database", error.message, error.hint)
+    except (DatabaseLost, psycopg.Error) as error:
+        yield Finding(
+            False, "database", describe(error), "Start it, or check --dsn and libpq's PG* variables."
+        )
+    if plan:
+        async for finding in _check_nats(settings, plan):
+            yield finding
+
+
+async def _check_extension(connection: Connection, schema: str) -> AsyncIterator[Finding]:
+    cursor = await connection.execute(
+        "select extversion from pg_catalog.pg_extension where extname = %s", [schema]
+    )
+    row = await cursor.fetchone()
+    yield Finding(True, "extension", f"{schema} {row[0] if row else '(not packaged as an extension)'}")
+    await database.require_functions(connection, schema)
+    yield Finding(True, "privileges", f"{connection.info.user} may call the bridge functions")
+    other = await (await connection.execute(_OTHER_BRIDGE, [database.application_name(schema)])).fetchone()
+    place = f"taken by a bridge (process {other[0]}); another one would stand by" if other else "free"
+    yield Finding(True, "bridge's place", place)
+
+
+def _check_plan(plan: Plan) -> Finding:
+    if plan.protocol != PROTOCOL:
+        return Finding(
+            False,
+            "protocol",
+            f"the database speaks {plan.protocol}, this bridge {PROTOCOL}",
+            "Install a bridge and an extension of the same version.",
+        )
+    nats = plan.nats
+    parts = [
+        nats.client_name if plan.speaking else f"{nats.client_name} works alone and needs no NATS",
+        f"lanes {', '.join(lane.name for lane in nats.lanes) or 'none'}",
+        f"streams {', '.join(stream.name for stream in nats.streams) or 'none'}",
+        f"consumers {', '.join(consumer.durable for consumer in nats.consumers) or 'none'}",
+        f"{len(plan.subscriptions)} subscriptions",
+        f"service {nats.service.name if nats.service else 'none'}",
+    ]
+    return Finding(True, "plan", "; ".join(parts))
+
+
+async def _check_nats(settings: Settings, plan: Plan) -> AsyncIterator[Finding]:
+    broker = Broker(f"{plan.nats.client_name} check", plan.nats.inbox_prefix)
+    try:
+        await broker.connect(settings)
+        yield _check_version(broker)
+        async for finding in _check_jetstream(broker, plan):
+            yield finding
+        yield await _check_permissions(broker, plan)
+    except FatalError as error:
+        yield Finding(False, "NATS", error.message, error.hint)
+    except BrokerLost as error:
+        if plan.speaking:
+            yield Finding(False, "NATS", str(error), "Start it, or check --nats (NATS_URL) and --tls-ca.")
+        else:
+            yield Finding(True, "NATS", f"cannot be reached ({error}), and need not be")
+    finally:
+        await broker.close()
+
+
+def _check_version(broker: Broker) -> Finding:
+    version, oldest = broker.server_version, ".".join(map(str, OLDEST_NATS))
+    details = f"{broker.server}, version {version}"
+    if tuple(map(int, re.findall(r"\d+", version)[:3])) < OLDEST_NATS:
+        return Finding(False, "NATS", details, f"Update the NATS server to {oldest} or later.")
+    return Finding(True, "NATS", details)
+
+
+async def _check_jetstream(broker: Broker, plan: Plan) -> AsyncIterator[Finding]:
+    for stream in plan.nats.streams:
+        yield await _check_stream(broker, stream)
+    if not plan.nats.streams:
+        try:
+            await jetstream.request(broker, "INFO")
+            yield Finding(True, "JetStream", "enabled")
+        except JetStreamError as error:
+            yield Finding(
+                not plan.speaking,
+                "JetStream",
+                str(error),
+                "Enable JetStream in the NATS server's configuration.",
+            )
+
+
+async def _check_stream(broker: Broker, plan: StreamPlan) -> Finding:
+    what = f"stream {plan.name}"
+    try:
+        info = await jetstream.request(broker, f"STREAM.INFO.{plan.name}")
+    except JetStreamError as error:
+        if error.missing and plan.create:
+            return Finding(True, what, "not there yet; the bridge makes it")
+        if error.missing:
+            return Finding(
+                False, what, "not there", "Start the bridge that makes it, which is the authority's."
+            )
+        return Finding(
+            False,
+            what,
+            str(error),
+            "Enable JetStream, and permit this user to ask for the stream's information.",
+        )
+    state = info["state"]
+    return Finding(True, what, f"{state['messages']} messages, {state['bytes']} bytes")
+
+
+async def _check_permissions(broker: Broker, plan: Plan) -> Finding:
+    """Subscribe to everything and to an inbox; the server complains of what it does not permit."""
+    service = plan.nats.service
+    subjects = {*plan.subscriptions, *(subject for _, subject in (service.endpoints if service else ()))}
+    for subject in sorted(subjects):
+        try:
+            await broker.subscribe(subject, _ignore)
+        except UnsendableError as error:
+            broker.denied.append(f"{subject}: {error}")
+    await broker.flush()
+    await asyncio.sleep(0)
+    if broker.denied:
+        mend = "Give this user the permissions that the README's chapter on NATS lists."
+        return Finding(False, "permissions", "; ".join(broker.denied), mend)
+    return Finding(True, "permissions", f"{len(subjects)} subjects can be subscribed to")
+
+
+async def _ignore(_: object) -> None:
+    pass
+
+
+def _server(connection: Connection) -> str:
+    info = connection.info
+    version = f"{info.server_version // 10000}.{info.server_version % 10000}"
+    return f"{info.dbname} at {info.host or 'local socket'}:{info.port}, PostgreSQL {version}"

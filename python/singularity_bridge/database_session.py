@@ -1,0 +1,187 @@
+"""The outer session: the bridge's place in the database, and inside it one NATS session after the other.
+
+Losing NATS ends the inner session only, and ticking goes on; losing the control connection ends both.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+import structlog
+
+from singularity_bridge import VERSION
+from singularity_bridge.backoff import pause
+from singularity_bridge.database import Control, Database
+from singularity_bridge.errors import BrokerLost, DatabaseLost, describe, refused_call
+from singularity_bridge.forever import News, forever
+from singularity_bridge.nats_session import NatsSession
+from singularity_bridge.plan import Plan
+from singularity_bridge.reporter import Reporter
+from singularity_bridge.settings import Settings
+
+STANDBY_S = 1.0
+ARM_SPACING_S = 0.005
+
+logger = structlog.get_logger("bridge")
+
+
+class DatabaseSession:
+    """Everything that lives as long as the control connection."""
+
+    def __init__(self, settings: Settings, conninfo: str, control: Control, stop: asyncio.Event) -> None:
+        self._settings, self._conninfo = settings, conninfo
+        self._control = control
+        self._stop = stop
+        self._reconsider = asyncio.Event()  # whether to speak: the plan changed, or it is time to stop
+        self._relayed = asyncio.Event()  # the last NATS session is over and every result is reported
+        self._nats: NatsSession | None = None
+        self._nats_news = News("NATS")
+        self._complaint = ""
+        self._plan: Plan
+
+    async def run(self) -> None:
+        """Attach and relay until stopped. Raises FatalError or DatabaseLost, or a group of them."""
+        plan = await self._attach()
+        if not plan:
+            return
+        self._plan = plan
+        await self._control.listen(plan.bell)
+        logger.info("attached", extension=plan.extension, version=plan.version)
+        async with (
+            Database.open(self._conninfo, self._control.schema) as database,
+            asyncio.TaskGroup() as group,
+        ):
+            stopping = group.create_task(self._watch_stop())
+            group.create_task(self._relay(database))
+            await self._watch_control()
+            stopping.cancel()
+
+    async def _attach(self) -> Plan | None:
+        """Take the bridge's place, waiting for another bridge to leave it; None when stopped meanwhile."""
+        standing_by_behind = -1
+        while not self._stop.is_set():
+            plan, holder = await self._control.attach()
+            if plan:
+                return plan
+            if holder != standing_by_behind:
+                logger.info("standing by behind another bridge", pid=holder)
+                standing_by_behind = holder
+            await pause(STANDBY_S, self._stop)
+        return None
+
+    async def _watch_stop(self) -> None:
+        await self._stop.wait()
+        self._renew()
+
+    def _renew(self) -> None:
+        """End the present NATS session; what comes next depends on the plan."""
+        self._reconsider.set()
+        if self._nats:
+            self._nats.halt()
+
+    # The control connection
+
+    async def _watch_control(self) -> None:
+        """Tick, arm the bell, follow the plan; detach when everything is over."""
+        loop = asyncio.get_running_loop()
+        next_tick = 0.0
+        while not self._relayed.is_set():
+            speaking = self._nats is not None and self._nats.running
+            if loop.time() >= next_tick or not speaking:
+                await self._tolerantly(self._tick)
+                next_tick = loop.time() + self._plan.tick_s
+            wait_s = next_tick - loop.time()
+            if speaking:
+                await self._tolerantly(self._arm)
+                await asyncio.sleep(ARM_SPACING_S)  # what rings meanwhile is answered together
+                wait_s = min(wait_s, self._plan.poll_s)
+            await self._control.wait(wait_s)
+        await self._control.detach()
+        logger.info("detached")
+
+    async def _tolerantly(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Call; what the database refuses is said once and tried again the next time."""
+        try:
+            await call()
+        except psycopg.Error as error:
+            if refused_call(error):
+                raise DatabaseLost(describe(error)) from error
+            if self._complaint != describe(error):
+                self._complaint = describe(error)
+                logger.warning("the database refuses a call", error=self._complaint)
+        else:
+            self._complaint = ""
+
+    async def _arm(self) -> None:
+        lanes = await self._control.arm()
+        if self._nats:
+            self._nats.ring(lanes)
+
+    async def _tick(self) -> None:
+        revision = await self._control.tick({"bridge_version": VERSION, **self._state()})
+        if revision != self._plan.revision:
+            await self._follow(await self._control.plan())
+
+    def _state(self) -> dict[str, Any]:
+        if self._nats and self._nats.running:
+            return self._nats.state()
+        return {"connected": False, "error": self._nats_news.reason, "streams": {}, "consumers": {}}
+
+    async def _follow(self, plan: Plan) -> None:
+        """Change over to a new plan, with a new NATS session unless only subscriptions differ."""
+        before, self._plan = self._plan, plan
+        logger.info("following a new plan", revision=plan.revision)
+        if plan.bell != before.bell:
+            await self._control.listen(plan.bell)
+        if (plan.nats, plan.speaking) != (before.nats, before.speaking):
+            self._renew()
+        elif self._nats:
+            with contextlib.suppress(BrokerLost):  # the next NATS session follows the new plan anyway
+                await self._nats.follow(plan.subscriptions)
+
+    # NATS
+
+    async def _relay(self, database: Database) -> None:
+        """Speak until stopped, then report what is left."""
+        reporter = Reporter(database, self._control.rung.set)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reporter.run())
+            await self._speak(database, reporter)
+            reporter.finish()
+        self._relayed.set()
+        self._control.rung.set()
+
+    async def _speak(self, database: Database, reporter: Reporter) -> None:
+        """Hold a NATS session whenever the plan says to speak."""
+        while not self._stop.is_set():
+            self._reconsider.clear()
+            if self._plan.speaking:
+                await forever(
+                    lambda: self._hold_nats_session(database, reporter),
+                    BrokerLost,
+                    self._nats_news,
+                    self._reconsider,
+                )
+            else:
+                logger.info("speaking to nobody: the database works alone")
+                await self._reconsider.wait()
+
+    async def _hold_nats_session(self, database: Database, reporter: Reporter) -> None:
+        if self._stop.is_set() or not self._plan.speaking:
+            return
+        self._nats = NatsSession(
+            self._settings,
+            self._plan,
+            database,
+            reporter,
+            wake=self._control.rung.set,
+            on_connected=lambda server, version: self._nats_news.up(server=server, version=version),
+        )
+        try:
+            await self._nats.run()
+            self._nats_news.ended()
+        finally:
+            self._nats = None
+            self._control.rung.set()

@@ -1,0 +1,144 @@
+"""The plan: what the database wants its bridge to do, read from the JSON of bridge_plan().
+
+Unknown fields are ignored, so that a newer extension can serve an older bridge.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from singularity_bridge.errors import FatalError
+
+
+@dataclass(frozen=True, slots=True)
+class LanePlan:
+    """A queue of outgoing messages; up to `window` of them are under way at once."""
+
+    name: str
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """A JetStream stream: made and kept as described when `create` is set, else only inspected."""
+
+    name: str
+    subjects: tuple[str, ...]
+    create: bool
+    retention: str
+    discard: str
+    max_bytes: int
+    duplicate_window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerPlan:
+    """A durable pull consumer; `batch` messages at most are applied in one transaction."""
+
+    stream: str
+    durable: str
+    batch: int
+    ack_wait_s: float
+    max_ack_pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePlan:
+    """A NATS micro service; `endpoints` are pairs of name and subject."""
+
+    name: str
+    version: str
+    description: str
+    endpoints: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NatsPlan:
+    """The part of a plan that a NATS session is built from; it must be built anew when this changes."""
+
+    client_name: str
+    inbox_prefix: str
+    lanes: tuple[LanePlan, ...]
+    streams: tuple[StreamPlan, ...]
+    consumers: tuple[ConsumerPlan, ...]
+    service: ServicePlan | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All of it. While `speaking` is false the bridge holds no NATS connection."""
+
+    extension: str
+    version: str
+    protocol: int
+    revision: str
+    bell: str
+    poll_s: float
+    tick_s: float
+    speaking: bool
+    subscriptions: frozenset[str]
+    nats: NatsPlan
+
+
+def parse(document: dict[str, Any]) -> Plan:
+    """Read a plan. Raises FatalError when it lacks something this bridge needs."""
+    try:
+        return Plan(
+            extension=document["extension"],
+            version=document["version"],
+            protocol=document["protocol"],
+            revision=document["revision"],
+            bell=document["bell"],
+            poll_s=document["poll_ms"] / 1000,
+            tick_s=document["tick_ms"] / 1000,
+            speaking=document["speaking"],
+            subscriptions=frozenset(document.get("subscriptions") or ()),
+            nats=_nats(document),
+        )
+    except (KeyError, TypeError) as error:
+        raise FatalError(
+            f"the database's plan cannot be understood: {error!r}",
+            "Install a bridge and an extension of the same version.",
+        ) from error
+
+
+def _nats(document: dict[str, Any]) -> NatsPlan:
+    service = document.get("service")
+    return NatsPlan(
+        client_name=document["client_name"],
+        inbox_prefix=document["inbox_prefix"],
+        lanes=tuple(LanePlan(lane["name"], lane["window"]) for lane in document.get("lanes") or ()),
+        streams=tuple(_stream(stream) for stream in document.get("streams") or ()),
+        consumers=tuple(_consumer(consumer) for consumer in document.get("consumers") or ()),
+        service=_service(service) if service else None,
+    )
+
+
+def _stream(document: dict[str, Any]) -> StreamPlan:
+    return StreamPlan(
+        name=document["name"],
+        subjects=tuple(document.get("subjects") or ()),
+        create=document["create"],
+        retention=document.get("retention", "limits"),
+        discard=document.get("discard", "old"),
+        max_bytes=document.get("max_bytes", -1),
+        duplicate_window_s=document.get("duplicate_window_s", 120),
+    )
+
+
+def _consumer(document: dict[str, Any]) -> ConsumerPlan:
+    return ConsumerPlan(
+        stream=document["stream"],
+        durable=document["durable"],
+        batch=document["batch"],
+        ack_wait_s=document["ack_wait_s"],
+        max_ack_pending=document["max_ack_pending"],
+    )
+
+
+def _service(document: dict[str, Any]) -> ServicePlan:
+    return ServicePlan(
+        name=document["name"],
+        version=document["version"],
+        description=document.get("description") or "",
+        endpoints=tuple((endpoint["name"], endpoint["subject"]) for endpoint in document["endpoints"]),
+    )

@@ -1,0 +1,201 @@
+"""Receiving: messages of consumers and subscriptions are applied in batches, each in one transaction.
+
+After the commit come the messages that the database wants published, a round trip to NATS, and only then the
+acknowledgements: whatever dies in between, the messages come again, and applying them again changes nothing.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import structlog
+from nats.aio.msg import Msg
+
+from singularity_bridge.backoff import Backoff
+from singularity_bridge.broker import Broker, SendError, UnsendableError
+from singularity_bridge.database import Database, Incoming, Publication
+from singularity_bridge.errors import BrokerLost, describe
+from singularity_bridge.jetstream import JetStreamError, Puller, keep_consumer
+from singularity_bridge.plan import ConsumerPlan
+from singularity_bridge.streams import Streams
+
+if TYPE_CHECKING:
+    from nats.aio.subscription import Subscription
+
+QUEUED_MESSAGES = 2000
+QUEUED_BYTES = 8 * 1024 * 1024
+BATCH = 256
+BATCH_BYTES = 2 * 1024 * 1024
+
+logger = structlog.get_logger("bridge.receiving")
+
+
+class Consumer:
+    """Applies the messages of one durable consumer."""
+
+    def __init__(
+        self,
+        plan: ConsumerPlan,
+        database: Database,
+        broker: Broker,
+        streams: Streams,
+        wake: Callable[[], None],
+    ) -> None:
+        self._plan = plan
+        self._database, self._broker, self._streams, self._wake = database, broker, streams, wake
+        self._puller = Puller(broker, plan)
+        self._backoff = Backoff(0.5, 30.0)
+        self._halted = asyncio.Event()
+
+    def halt(self) -> None:
+        """Receive nothing more."""
+        self._halted.set()
+
+    async def run(self) -> None:
+        """Receive until halted; what is held then is given back. Raises DatabaseLost and BrokerLost."""
+        holding = asyncio.ensure_future(self._puller.hold())
+        try:
+            await self._puller.open()
+            while not self._halted.is_set():
+                await self._turn()
+        except SendError as error:
+            raise BrokerLost(str(error)) from error
+        finally:
+            holding.cancel()
+            await self._puller.close()
+
+    async def _turn(self) -> None:
+        fetching = asyncio.ensure_future(self._puller.fetch())
+        halted = asyncio.ensure_future(self._halted.wait())
+        try:
+            await asyncio.wait({fetching, halted}, return_when=asyncio.FIRST_COMPLETED)
+            if fetching.done() and (messages := fetching.result()):
+                await self._apply(messages)
+        except JetStreamError as error:
+            await self._recover(error)
+        finally:
+            fetching.cancel()
+            halted.cancel()
+
+    async def _apply(self, messages: Sequence[Msg]) -> None:
+        try:
+            publications = await self._database.receive([self._incoming(msg) for msg in messages])
+        except psycopg.Error as error:
+            delay_s = self._backoff.next_s()
+            logger.warning(
+                "received messages cannot be applied now", error=describe(error), retry_in_s=round(delay_s, 1)
+            )
+            await self._puller.nak(messages, delay_s)
+            await asyncio.sleep(delay_s)
+            return
+        self._backoff.reset()
+        await publish_all(self._broker, publications)
+        await self._puller.ack(messages)
+        self._wake()
+
+    def _incoming(self, msg: Msg) -> Incoming:
+        place = msg.metadata
+        state = self._streams.known.get(place.stream)
+        return incoming(
+            msg,
+            stream=place.stream,
+            stream_created=state.created if state else None,
+            sequence=place.sequence.stream,
+            deliveries=place.num_delivered,
+        )
+
+    async def _recover(self, error: JetStreamError) -> None:
+        logger.debug("the consumer delivers nothing", consumer=self._plan.durable, error=str(error))
+        try:
+            await keep_consumer(self._broker, self._plan)
+        except JetStreamError:
+            await asyncio.sleep(0.5)
+
+
+class Subscriptions:
+    """Applies core messages. The queue is bounded: the database recovers from those dropped."""
+
+    def __init__(self, database: Database, broker: Broker, wake: Callable[[], None]) -> None:
+        self._database, self._broker, self._wake = database, broker, wake
+        self._subscriptions: dict[str, Subscription] = {}
+        self._queue: deque[Msg] = deque()
+        self._bytes = 0
+        self._arrived = asyncio.Event()
+        self._following = asyncio.Lock()
+        self._dropping = False
+
+    async def follow(self, subjects: frozenset[str]) -> None:
+        """Be subscribed to exactly these subjects. Raises BrokerLost."""
+        async with self._following:
+            for subject in self._subscriptions.keys() - subjects:
+                await self._broker.unsubscribe(self._subscriptions.pop(subject))
+            for subject in subjects - self._subscriptions.keys():
+                try:
+                    self._subscriptions[subject] = await self._broker.subscribe(subject, self._on_message)
+                except UnsendableError as error:
+                    logger.error("cannot subscribe", subject=subject, error=str(error))  # noqa: TRY400
+
+    async def run(self) -> None:
+        """Apply what comes, for ever. Raises DatabaseLost and BrokerLost."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._queue:
+                await self._apply(self._batch())
+            self._dropping = False
+
+    async def _on_message(self, msg: Msg) -> None:
+        if len(self._queue) >= QUEUED_MESSAGES or self._bytes + len(msg.data) > QUEUED_BYTES:
+            if not self._dropping:
+                self._dropping = True
+                logger.warning(
+                    "messages dropped: they come faster than they can be applied", subject=msg.subject
+                )
+            return
+        self._queue.append(msg)
+        self._bytes += len(msg.data)
+        self._arrived.set()
+
+    def _batch(self) -> list[Incoming]:
+        batch: list[Incoming] = []
+        size = 0
+        while self._queue and len(batch) < BATCH and size < BATCH_BYTES:
+            msg = self._queue.popleft()
+            batch.append(incoming(msg))
+            size += len(msg.data)
+        self._bytes -= size
+        return batch
+
+    async def _apply(self, batch: list[Incoming]) -> None:
+        try:
+            publications = await self._database.receive(batch)
+        except psycopg.Error as error:
+            logger.warning("received messages were dropped", messages=len(batch), error=describe(error))
+            return
+        await publish_all(self._broker, publications)
+        self._wake()
+
+
+def incoming(msg: Msg, **place: Any) -> Incoming:
+    """Return a message as the database takes it: PostgreSQL's text and jsonb hold no zero characters."""
+    headers = {_text(key): _text(value) for key, value in (msg.headers or {}).items()}
+    return Incoming(_text(msg.subject), msg.data, {"headers": headers, **place})
+
+
+async def publish_all(broker: Broker, publications: Sequence[Publication]) -> None:
+    """Publish and wait until the server has it; what can never be sent is logged. Raises BrokerLost."""
+    for publication in publications:
+        try:
+            await broker.publish(publication.subject, publication.payload, publication.headers)
+        except UnsendableError as error:
+            logger.error("a message cannot be published", subject=publication.subject, error=str(error))  # noqa: TRY400
+        except SendError as error:
+            raise BrokerLost(str(error)) from error
+    if publications:
+        await broker.flush()
+
+
+def _text(value: str) -> str:
+    return value.replace("\0", "�").encode(errors="replace").decode()
