@@ -88,6 +88,7 @@ create or replace function centralcloud.bridge_outgoing(lane text, max_messages 
 returns table (message_id text, via text, subject text, headers jsonb, payload bytea, timeout_ms integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 #variable_conflict use_column
 begin
@@ -111,6 +112,7 @@ is 'Messages of a lane to send now; the transaction is committed before they are
 create or replace function centralcloud.bridge_result(results jsonb) returns void
 language sql immutable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$ select null::void where results is null $$;
 
 comment on function centralcloud.bridge_result(jsonb)
@@ -213,6 +215,7 @@ is 'A receipt that says "set aside" for every record of a message that could not
 create or replace function centralcloud.bridge_serve(subject text, payload bytea) returns bytea
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     request jsonb := centralcloud.decode_message(bridge_serve.payload);

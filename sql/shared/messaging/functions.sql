@@ -11,6 +11,7 @@ comment on function @extschema@.bridge_lock_key() is 'Key of the advisory lock t
 create or replace function @extschema@.bridge_attach(bridge_version text, protocol integer) returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -101,6 +102,7 @@ comment on function @extschema@.ring_doorbell() is 'Wakes the bridge when it sle
 create or replace function @extschema@.bridge_tick(state jsonb) returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 begin
     update @extschema@.bridge_state set
@@ -179,6 +181,7 @@ create or replace function @extschema@.bridge_receive(subjects text[], payloads 
 returns table (message integer, subject text, headers jsonb, payload bytea)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 begin
     begin

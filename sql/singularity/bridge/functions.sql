@@ -113,6 +113,7 @@ create or replace function singularity.bridge_outgoing(lane text, max_messages i
 returns table (message_id text, via text, subject text, headers jsonb, payload bytea, timeout_ms integer)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -227,6 +228,7 @@ comment on function singularity.next_change_requests(integer) is 'Requests for p
 create or replace function singularity.bridge_result(results jsonb) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -406,6 +408,7 @@ comment on function singularity.answer_poison(text, bytea, text) is 'An instance
 create or replace function singularity.bridge_serve(subject text, payload bytea) returns bytea
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 begin
     raise exception using errcode = 'feature_not_supported',

@@ -137,6 +137,7 @@ create or replace function singularity.store_holdings(given singularity.holding[
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -200,6 +201,7 @@ create or replace function singularity.known(artifact_ids uuid[]) returns setof 
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
