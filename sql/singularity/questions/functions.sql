@@ -29,9 +29,10 @@ begin
     if current_setting('transaction_read_only')::boolean or not singularity.is_online() then
         return null;
     end if;
-    -- what is open, or was answered a short while ago, is not asked again
+    -- what is open, or was answered a short while ago, is not asked again; a SERIALIZABLE transaction does not look, since
+    -- two that look and ask would fail with 40001
     select q.question_id into id from singularity.question q
-    where q.question_key = key and case
+    where current_setting('transaction_isolation') <> 'serializable' and q.question_key = key and case
         when q.answered_at is null then q.asked_at > now() - singularity.get_setting('question_ttl')::interval
         when singularity.get_setting('mode') = 'central' then false
         when q.results > 0 then q.answered_at > now() - singularity.get_setting('answer_ttl')::interval
