@@ -30,6 +30,7 @@ POLL_S = 0.005
 BUFFERED_BYTES = 4 * 1024 * 1024
 MAX_SUBJECT_BYTES = 2048
 NO_RESPONDERS = "503"
+OLDEST_SERVER = "2.11.15"
 
 _REFUSALS = (
     "authorization violation",
@@ -150,6 +151,11 @@ class Broker:
         """The connected server's version."""
         version = self._client.connected_server_version
         return f"{version.major}.{version.minor}.{version.patch}"
+
+    @property
+    def server_is_old(self) -> bool:
+        """Whether the connected server is older than OLDEST_SERVER."""
+        return _numbers(self.server_version) < _numbers(OLDEST_SERVER)
 
     @property
     def max_payload(self) -> int:
@@ -318,6 +324,10 @@ class Broker:
                 f"NATS refuses these credentials: {text}", "Check --creds (NATS_CREDS)."
             ) from error
         raise BrokerLost(text) from error
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in version.split("."))
 
 
 def _fail(answer: asyncio.Future[Any], reason: str) -> None:

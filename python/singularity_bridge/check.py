@@ -4,21 +4,18 @@ It changes nothing: it attaches to no database, makes no stream and sends no mes
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import psycopg
 
 from singularity_bridge import PROTOCOL, database, jetstream
-from singularity_bridge.broker import Broker, UnsendableError
+from singularity_bridge.broker import OLDEST_SERVER, Broker, UnsendableError
 from singularity_bridge.database import Connection
 from singularity_bridge.errors import BrokerLost, DatabaseLost, FatalError, describe
 from singularity_bridge.jetstream import JetStreamError
 from singularity_bridge.plan import Plan, StreamPlan, parse
 from singularity_bridge.settings import Settings
-
-OLDEST_NATS = (2, 11, 15)
 
 _OTHER_BRIDGE = """
     select a.pid
@@ -117,10 +114,9 @@ async def _check_nats(settings: Settings, plan: Plan) -> AsyncIterator[Finding]:
 
 
 def _check_version(broker: Broker) -> Finding:
-    version, oldest = broker.server_version, ".".join(map(str, OLDEST_NATS))
-    details = f"{broker.server}, version {version}"
-    if tuple(map(int, re.findall(r"\d+", version)[:3])) < OLDEST_NATS:
-        return Finding(False, "NATS", details, f"Update the NATS server to {oldest} or later.")
+    details = f"{broker.server}, version {broker.server_version}"
+    if broker.server_is_old:
+        return Finding(False, "NATS", details, f"Update the NATS server to {OLDEST_SERVER} or later.")
     return Finding(True, "NATS", details)
 
 

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from singularity_bridge import PROTOCOL, VERSION
+from singularity_bridge.backoff import pause
 from singularity_bridge.errors import (
     DatabaseLost,
     FatalError,
@@ -138,7 +139,7 @@ async def find_schema(connection: Connection, wanted: str | None) -> str:
 
 async def require_functions(connection: Connection, schema: str) -> None:
     """Raise FatalError unless every bridge function is there and may be called by this user."""
-    allowed = dict(await (await connection.execute(_PRIVILEGES, [schema])).fetchall())
+    allowed: dict[str, bool] = dict(await (await connection.execute(_PRIVILEGES, [schema])).fetchall())
     if missing := [function for function in FUNCTIONS if function not in allowed]:
         raise FatalError(
             f"the extension {schema} is too old for this bridge: it has no {', '.join(missing)}",
@@ -153,7 +154,7 @@ async def require_functions(connection: Connection, schema: str) -> None:
 
 
 class Control:
-    """The control connection. It holds the bridge's lock, listens to the bell and ticks.
+    """The control connection. It holds the bridge's lock and listens to the bell.
 
     Methods raise DatabaseLost when the connection is gone or does not answer in time, psycopg.Error when a
     call failed on a working connection.
@@ -207,34 +208,30 @@ class Control:
         async with self._answering():
             await self._connection.execute(sql.SQL("listen {}").format(sql.Identifier(bell)))
 
-    async def plan(self) -> Plan:
-        """Fetch the present plan."""
-        return parse(await self._call("bridge_plan"))
-
     async def arm(self) -> list[str]:
         """Return the lanes that have work; when there is none, the database rings at the next write."""
         return await self._call("bridge_arm", timeout_s=ARM_TIMEOUT_S) or []
 
-    async def tick(self, state: dict[str, Any]) -> str:
-        """Tell the database how things are; returns the revision of its present plan."""
-        answer = await self._call("bridge_tick", Jsonb(state))
-        return str(answer["plan_revision"])
+    async def probe(self) -> None:
+        """Make sure that the connection is alive."""
+        async with self._answering(ARM_TIMEOUT_S):
+            await self._connection.execute("select 1")
 
     async def detach(self) -> None:
         """Give the bridge's place back."""
         await self._call("bridge_detach")
 
-    async def wait(self, seconds: float) -> None:
-        """Wait until the bell rings, `rung` is set by somebody else, or the time is over."""
+    async def wait(self, seconds: float) -> bool:
+        """Wait until the bell rings or somebody else sets `rung` (true), or the time is over (false)."""
+        while self._connection.pgconn.notifies():  # came with the last answer and lies in libpq's buffer
+            self.rung.set()
         loop = asyncio.get_running_loop()
         descriptor = self._connection.fileno()
         # The next call reads what has come in; a closed connection is noticed by it as well.
         loop.add_reader(descriptor, self.rung.set)
         try:
-            async with asyncio.timeout(max(seconds, 0)):
-                await self.rung.wait()
-        except TimeoutError:
-            pass
+            await pause(seconds, self.rung)
+            return self.rung.is_set()
         finally:
             loop.remove_reader(descriptor)
             self.rung.clear()
@@ -260,7 +257,10 @@ class Control:
 
 
 class Database:
-    """The pool: the calls that carry messages. Methods raise DatabaseLost or psycopg.Error like Control's."""
+    """The pool: ticking, and the calls that carry messages.
+
+    Methods raise DatabaseLost or psycopg.Error like Control's.
+    """
 
     def __init__(self, pool: AsyncConnectionPool[Connection], schema: str) -> None:
         self._pool = pool
@@ -284,6 +284,16 @@ class Database:
             yield cls(pool, schema)
         finally:
             await pool.close(CLOSE_TIMEOUT_S)
+
+    async def tick(self, state: dict[str, Any]) -> str:
+        """Tell the database how things are, and let it work; returns the revision of its present plan."""
+        rows = await self._rows(call(self._schema, "bridge_tick", 1), [Jsonb(state)])
+        return str(rows[0][0]["plan_revision"])
+
+    async def plan(self) -> Plan:
+        """Fetch the present plan."""
+        rows = await self._rows(call(self._schema, "bridge_plan", 0), [])
+        return parse(rows[0][0])
 
     async def outgoing(self, lane: str, max_messages: int) -> list[Outgoing]:
         """Fetch what a lane has to send; committed as offered when this returns."""

@@ -22,7 +22,8 @@ from singularity_bridge.reporter import Reporter
 from singularity_bridge.settings import Settings
 
 STANDBY_S = 1.0
-ARM_SPACING_S = 0.005
+ARM_SPACING_S = 0.003
+FIRST_POLL_S = 0.01
 
 logger = structlog.get_logger("bridge")
 
@@ -38,7 +39,8 @@ class DatabaseSession:
         self._relayed = asyncio.Event()  # the last NATS session is over and every result is reported
         self._nats: NatsSession | None = None
         self._nats_news = News("NATS")
-        self._complaint = ""
+        self._nats_changed = asyncio.Event()
+        self._complaints: set[str] = set()
         self._plan: Plan
 
     async def run(self) -> None:
@@ -47,16 +49,22 @@ class DatabaseSession:
         if not plan:
             return
         self._plan = plan
-        await self._control.listen(plan.bell)
         logger.info("attached", extension=plan.extension, version=plan.version)
         async with (
             Database.open(self._conninfo, self._control.schema) as database,
             asyncio.TaskGroup() as group,
         ):
-            stopping = group.create_task(self._watch_stop())
+            endless = [
+                group.create_task(self._watch_stop()),
+                group.create_task(self._tick_forever(database)),
+            ]
             group.create_task(self._relay(database))
-            await self._watch_control()
-            stopping.cancel()
+            await self._arm_forever()
+            for task in endless:
+                task.cancel()
+            await asyncio.wait(endless)
+            await self._control.detach()
+            logger.info("detached")
 
     async def _attach(self) -> Plan | None:
         """Take the bridge's place, waiting for another bridge to leave it; None when stopped meanwhile."""
@@ -81,25 +89,46 @@ class DatabaseSession:
         if self._nats:
             self._nats.halt()
 
-    # The control connection
+    # Ticking and arming: apart from each other, since background work in a tick may take long
 
-    async def _watch_control(self) -> None:
-        """Tick, arm the bell, follow the plan; detach when everything is over."""
-        loop = asyncio.get_running_loop()
-        next_tick = 0.0
+    async def _tick_forever(self, database: Database) -> None:
+        """Tick at the plan's pace, at once when the connection to NATS changes, and follow the plan."""
+        while True:
+            changed = self._nats_changed.is_set()
+            self._nats_changed.clear()
+            await self._tolerantly(lambda: self._tick(database))
+            if changed:  # there may be work now
+                self._control.rung.set()
+            await pause(self._plan.tick_s, self._nats_changed)
+
+    async def _tick(self, database: Database) -> None:
+        revision = await database.tick({"bridge_version": VERSION, **self._state()})
+        if revision != self._plan.revision:
+            await self._follow(await database.plan())
+
+    async def _arm_forever(self) -> None:
+        """Arm the bell, and wake the lanes that have work, until everything is relayed."""
+        poll_s = FIRST_POLL_S
+        bell = ""
         while not self._relayed.is_set():
-            speaking = self._nats is not None and self._nats.running
-            if loop.time() >= next_tick or not speaking:
-                await self._tolerantly(self._tick)
-                next_tick = loop.time() + self._plan.tick_s
-            wait_s = next_tick - loop.time()
-            if speaking:
+            if bell != self._plan.bell:
+                bell = self._plan.bell
+                await self._control.listen(bell)
+            if self._nats and self._nats.running:
                 await self._tolerantly(self._arm)
                 await asyncio.sleep(ARM_SPACING_S)  # what rings meanwhile is answered together
-                wait_s = min(wait_s, self._plan.poll_s)
-            await self._control.wait(wait_s)
-        await self._control.detach()
-        logger.info("detached")
+            else:
+                await self._control.probe()
+                poll_s = self._plan.tick_s
+            woken = await self._control.wait(poll_s)
+            # A writer that looked at the bell just before it was armed commits unheard: after any sign of
+            # life the next looks follow soon, then ever later.
+            poll_s = FIRST_POLL_S if woken else min(poll_s * 2, self._plan.poll_s)
+
+    async def _arm(self) -> None:
+        lanes = await self._control.arm()
+        if self._nats:
+            self._nats.ring(lanes)
 
     async def _tolerantly(self, call: Callable[[], Awaitable[None]]) -> None:
         """Call; what the database refuses is said once and tried again the next time."""
@@ -108,21 +137,9 @@ class DatabaseSession:
         except psycopg.Error as error:
             if refused_call(error):
                 raise DatabaseLost(describe(error)) from error
-            if self._complaint != describe(error):
-                self._complaint = describe(error)
-                logger.warning("the database refuses a call", error=self._complaint)
-        else:
-            self._complaint = ""
-
-    async def _arm(self) -> None:
-        lanes = await self._control.arm()
-        if self._nats:
-            self._nats.ring(lanes)
-
-    async def _tick(self) -> None:
-        revision = await self._control.tick({"bridge_version": VERSION, **self._state()})
-        if revision != self._plan.revision:
-            await self._follow(await self._control.plan())
+            if describe(error) not in self._complaints:
+                self._complaints.add(describe(error))
+                logger.warning("the database refuses a call", error=describe(error))
 
     def _state(self) -> dict[str, Any]:
         if self._nats and self._nats.running:
@@ -133,8 +150,6 @@ class DatabaseSession:
         """Change over to a new plan, with a new NATS session unless only subscriptions differ."""
         before, self._plan = self._plan, plan
         logger.info("following a new plan", revision=plan.revision)
-        if plan.bell != before.bell:
-            await self._control.listen(plan.bell)
         if (plan.nats, plan.speaking) != (before.nats, before.speaking):
             self._renew()
         elif self._nats:
@@ -177,11 +192,15 @@ class DatabaseSession:
             database,
             reporter,
             wake=self._control.rung.set,
-            on_connected=lambda server, version: self._nats_news.up(server=server, version=version),
+            on_connected=self._on_connected,
         )
         try:
             await self._nats.run()
             self._nats_news.ended()
         finally:
             self._nats = None
-            self._control.rung.set()
+            self._nats_changed.set()
+
+    def _on_connected(self, server: str, version: str) -> None:
+        self._nats_news.up(server=server, version=version)
+        self._nats_changed.set()

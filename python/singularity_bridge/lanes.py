@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,10 @@ from singularity_bridge.plan import LanePlan
 from singularity_bridge.reporter import Reporter
 from singularity_bridge.streams import Streams, StreamState
 
-LANE_BYTES = 8 * 1024 * 1024
+LANE_BYTES = 4 * 1024 * 1024
 """About as much of one lane is under way at once, whatever its window."""
+FIRST_BYTES = 512 * 1024.0
+"""How large messages are taken to be before any was seen."""
 
 logger = structlog.get_logger("bridge.lanes")
 
@@ -55,7 +58,7 @@ class Lane:
         self._under_way: dict[asyncio.Future[Msg], _Sent] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._bytes = 0
-        self._usual_bytes = 0.0
+        self._usual_bytes = FIRST_BYTES
         self._backoff = Backoff(0.1, 2.0)
         self._not_before = 0.0
 
@@ -93,7 +96,7 @@ class Lane:
         sent_any = False
         while (wanted := await self._free_places()) > 0:
             try:
-                messages = await self._database.outgoing(self.name, wanted)
+                messages = await self._fetch(wanted)
             except psycopg.Error as error:
                 self._slow_down()
                 logger.error("cannot fetch messages to send", lane=self.name, error=describe(error))  # noqa: TRY400
@@ -104,6 +107,20 @@ class Lane:
                 break
         if sent_any:
             self._wake()
+
+    async def _fetch(self, wanted: int) -> Sequence[Outgoing]:
+        """Fetch messages; when this is cancelled they are reported as soon as they are there."""
+        fetching = asyncio.ensure_future(self._database.outgoing(self.name, wanted))
+        try:
+            return await asyncio.shield(fetching)
+        except asyncio.CancelledError:
+            fetching.add_done_callback(self._report_unsent)
+            raise
+
+    def _report_unsent(self, fetching: asyncio.Future[list[Outgoing]]) -> None:
+        if not fetching.cancelled() and not fetching.exception():
+            for message in fetching.result():
+                self._report(message.message_id, {"ok": False, "error": "disconnected"})
 
     async def _free_places(self) -> int:
         """Wait for free places in the window; returns how many messages to fetch, 0 when halted."""
@@ -120,12 +137,18 @@ class Lane:
 
     async def _send(self, messages: Sequence[Outgoing]) -> None:
         published = [message for message in messages if message.via == "publish"]
+        asked = deque(message for message in messages if message.via != "publish")
         for message in messages:
-            self._usual_bytes = max(len(message.payload), self._usual_bytes * 0.9)
-            if message.via != "publish":
-                await self._ask(message)
+            self._usual_bytes = max(len(message.payload), self._usual_bytes * 0.95)
         if published:
             self._spawn(self._publish(published))
+        try:
+            while asked:
+                await self._ask(asked[0])
+                asked.popleft()
+        finally:
+            for message in asked:  # cancelled, since the connection is gone
+                self._report(message.message_id, {"ok": False, "error": "disconnected"})
 
     async def _ask(self, message: Outgoing) -> None:
         """Send a message that is answered: by a reply, or by a stream's acknowledgement."""

@@ -35,4 +35,4 @@ def _quiet_libraries(level: str) -> None:
     """Keep the libraries' own lines out: every retry would be one, and the bridge says the same once."""
     logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s")
     for name in ("nats", "psycopg", "asyncio"):
-        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
+        logging.getLogger(name).setLevel(logging.INFO if level == "debug" else logging.CRITICAL)

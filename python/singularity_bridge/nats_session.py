@@ -5,7 +5,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any
 
-from singularity_bridge.broker import Broker
+import structlog
+
+from singularity_bridge.broker import OLDEST_SERVER, Broker
 from singularity_bridge.database import Database
 from singularity_bridge.lanes import Lane
 from singularity_bridge.plan import Plan
@@ -14,6 +16,8 @@ from singularity_bridge.reporter import Reporter
 from singularity_bridge.service import Service
 from singularity_bridge.settings import Settings
 from singularity_bridge.streams import Streams
+
+logger = structlog.get_logger("bridge")
 
 GRACE_S = 2.0
 """How long a clean stop waits for messages under way."""
@@ -100,6 +104,10 @@ class NatsSession:
 
     async def _connect(self) -> None:
         await self._broker.connect(self._settings)
+        if self._broker.server_is_old:
+            logger.warning(
+                "the NATS server is too old", version=self._broker.server_version, oldest=OLDEST_SERVER
+            )
         await self._streams.prepare()
         await self._subscriptions.follow(self._subjects)
         if self._service:

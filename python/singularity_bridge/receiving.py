@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
 
 QUEUED_MESSAGES = 2000
-QUEUED_BYTES = 8 * 1024 * 1024
+QUEUED_BYTES = 4 * 1024 * 1024
 BATCH = 256
 BATCH_BYTES = 2 * 1024 * 1024
 

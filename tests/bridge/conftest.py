@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from tests.bridge.stand_in import CONSUMER, SERVICE, STREAM, StandIn
 
 from singularity_lab import Cluster, Lab
-from tests.bridge.stand_in import CONSUMER, SERVICE, STREAM, StandIn
 
 _numbers = itertools.count(1)
 

@@ -110,8 +110,14 @@ class StandIn:
 
     def wait_received(self, count: int, timeout: float = 15) -> list[bytes]:
         """Wait until that many messages are received."""
-        wait_until(lambda: len(self.received()) >= count, timeout, lambda: f"{count} of {self.received()}")
+        wait_until(
+            lambda: len(self.received()) >= count, timeout, lambda: f"{count}, not {len(self.received())}"
+        )
         return self.received()
+
+    def wait_payload(self, *payloads: bytes) -> None:
+        """Wait until all of these are received, in whatever order."""
+        wait_until(lambda: set(payloads) <= set(self.received()), 20)
 
     def state(self) -> dict[str, Any]:
         """Return what the last tick told."""
@@ -167,6 +173,11 @@ class StandIn:
             return answer.data, dict(answer.headers or {})
 
         return self.nats_do(ask)
+
+    def cut(self, application: str) -> None:
+        """End the sessions of that name in this database, as a network or an administrator may."""
+        sessions = "from pg_stat_activity where (datname, application_name) = (%s, %s)"
+        assert self.rows(f"select pg_terminate_backend(pid) {sessions}", self.name, application)
 
     def stream_info(self) -> dict[str, Any]:
         """Return JetStream's information about the stream `work`; empty when it is missing."""

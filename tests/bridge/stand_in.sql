@@ -26,10 +26,12 @@ create table stand_in.outbox (
     attempt integer not null default 1,
     offered boolean not null default false
 );
-create table stand_in.result (id bigint generated always as identity primary key, message_id text, body jsonb, at timestamptz default clock_timestamp());
+create index on stand_in.outbox (lane, id) where not offered;
+create table stand_in.result (id bigint generated always as identity primary key, message_id text, body jsonb);
+create index on stand_in.result (message_id);
 create table stand_in.received (
     id bigint generated always as identity primary key,
-    subject text, payload bytea, meta jsonb, at timestamptz default clock_timestamp(), batch integer
+    subject text, payload bytea, meta jsonb, batch integer
 );
 create table stand_in.tick (id bigint generated always as identity primary key, state jsonb);
 create table stand_in.detached (at timestamptz default clock_timestamp());
@@ -85,7 +87,9 @@ create function stand_in.bridge_arm() returns text[] language plpgsql security d
 declare lanes text[];
 begin
     update stand_in.bell set armed = true where not armed;
-    select array_agg(distinct lane) into lanes from stand_in.outbox where not offered;
+    select array_agg(l ->> 'name') into lanes
+      from stand_in.plan, jsonb_array_elements(document -> 'lanes') as l
+     where exists (select from stand_in.outbox as o where o.lane = l ->> 'name' and not o.offered);
     if lanes is not null then
         update stand_in.bell set armed = false;
     end if;

@@ -5,9 +5,10 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-
-from singularity_lab.process import clean_environment
 from tests.bridge.stand_in import STREAM, StandIn
+
+from singularity_bridge.broker import Broker
+from singularity_lab.process import clean_environment
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "singularity-bridge"
 NARROW = """authorization { users: [ { user: me, password: pw, permissions: {
@@ -18,7 +19,15 @@ def check(
     database: StandIn, *options: str, url: str | None = None, dsn: str | None = None
 ) -> tuple[int, str]:
     """Run the check; returns its exit code and what it prints."""
-    command = [PROGRAM, "check", "--dsn", dsn or database.dsn(), "--nats", url or database.nats.url, *options]
+    command = [
+        str(PROGRAM),
+        "check",
+        "--dsn",
+        dsn or database.dsn(),
+        "--nats",
+        url or database.nats.url,
+        *options,
+    ]
     done = subprocess.run(
         command, env=clean_environment(), capture_output=True, text=True, check=False, timeout=60
     )
@@ -121,15 +130,10 @@ def test_missing_permissions_and_credentials(stand_in: StandIn) -> None:
 
 
 def test_an_old_nats_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    from singularity_bridge import check as module
-
-    class Old:
-        server = "nats://old:4222"
-        server_version = "2.10.29"
-
-    assert not module._check_version(Old()).right  # type: ignore[arg-type]
-    monkeypatch.setattr(Old, "server_version", "2.11.15")
-    assert module._check_version(Old()).right  # type: ignore[arg-type]
+    for version, old in (("2.10.29", True), ("2.11.14", True), ("2.11.15", False), ("2.15.0", False)):
+        monkeypatch.setattr(Broker, "server_version", version)
+        broker = Broker.__new__(Broker)
+        assert broker.server_is_old is old
 
 
 def test_options_come_from_the_environment(worker: StandIn) -> None:

@@ -3,9 +3,9 @@
 import socket
 
 from nats.aio.client import Client
+from tests.bridge.stand_in import CONSUMER, STREAM, StandIn, events
 
 from singularity_lab import wait_until
-from tests.bridge.stand_in import CONSUMER, STREAM, StandIn, events
 
 
 def test_messages_of_a_consumer_are_applied_with_their_place(worker: StandIn) -> None:
@@ -41,7 +41,7 @@ def test_replies_follow_the_commit_and_precede_the_acknowledgement(worker: Stand
         subscription = await client.subscribe(">")
         await client.flush()
         await client.publish("work.a", b"reply:answer.a:done")
-        seen = []
+        seen: list[str] = []
         while not seen or not seen[-1].startswith("$JS.ACK."):
             message = await subscription.next_msg(timeout=5)
             if message.subject == "answer.a":
@@ -67,8 +67,11 @@ def test_a_bridge_killed_between_commit_and_acknowledgement_applies_again(worker
     worker.plan(consumers=[{**CONSUMER, "ack_wait_s": 1}])
     bridge = worker.start()
     worker.publish("work.a", b"slow:1500")
-    applying = "select true from pg_stat_activity where query like '%%bridge_receive%%' and state = 'active' and pid <> pg_backend_pid()"
-    wait_until(lambda: worker.rows(applying))
+    applying = (
+        "select true from pg_stat_activity"
+        " where datname = %s and application_name = 'singularity-bridge' and wait_event = 'PgSleep'"
+    )
+    wait_until(lambda: worker.rows(applying, worker.name))
     bridge.kill9()
     worker.wait_received(1)  # the server finishes what it was told
     assert worker.stream_info()["state"]["messages"] == 1

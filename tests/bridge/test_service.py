@@ -5,9 +5,9 @@ import json
 import time
 
 from nats.aio.client import Client
+from tests.bridge.stand_in import StandIn, events
 
 from singularity_lab import wait_until
-from tests.bridge.stand_in import StandIn, events
 
 
 def test_a_request_is_answered(worker: StandIn) -> None:

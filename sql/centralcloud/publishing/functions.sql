@@ -47,7 +47,8 @@ begin
     ), wanted as (
         -- what came and went unpublished is nobody's business
         select a.artifact_id, a.namespace, a.kind,
-            row_number() over (partition by a.namespace, a.kind order by a.artifact_id) as n
+            row_number() over (partition by a.namespace, a.kind order by a.artifact_id)
+                - count(*) over (partition by a.namespace, a.kind) as place
         from taken t
         join centralcloud.artifact a using (artifact_id)
         where a.variant is not null or a.revision > 0
@@ -58,7 +59,7 @@ begin
         returning t.*
     ), updated as (
         update centralcloud.artifact a
-        set revision = t.head - (select count(*) from wanted o where o.namespace = w.namespace and o.kind = w.kind) + w.n
+        set revision = t.head + w.place
         from wanted w join topics t using (namespace, kind)
         where a.artifact_id = w.artifact_id
         returning a.artifact_id

@@ -142,7 +142,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    kept uuid[];
+    gone uuid[];
 begin
     insert into @extschema@.document (artifact_id, namespace, kind, name, tags, words)
     select n.artifact_id, n.namespace, n.kind, n.name, n.tags, n.words
@@ -158,18 +158,20 @@ begin
     if current_setting('transaction_isolation') <> 'read committed' then
         return;
     end if;
-    kept := array(select n.artifact_id from unnest(documents) as n);
     delete from @extschema@.document d
     where d.document_id in (
-        select o.document_id from @extschema@.document o
-        where o.artifact_id = any (artifact_ids) and (
-            not exists (select from unnest(kept) as k (artifact_id) where k.artifact_id = o.artifact_id)
-            or exists (
-                select from @extschema@.document newer
-                where newer.artifact_id = o.artifact_id and newer.document_id > o.document_id
-            )
+        select o.document_id from unnest(documents) as n
+        join @extschema@.document o using (artifact_id)
+        where exists (
+            select from @extschema@.document newer
+            where newer.artifact_id = o.artifact_id and newer.document_id > o.document_id
         )
-        for update skip locked
+        for update of o skip locked
+    );
+    gone := array(select unnest(artifact_ids) except select n.artifact_id from unnest(documents) as n);
+    delete from @extschema@.document d
+    where d.document_id in (
+        select o.document_id from @extschema@.document o where o.artifact_id = any (gone) for update skip locked
     );
 end
 $$;

@@ -1,0 +1,70 @@
+"""Sessions of ordinary people, and a bridge that the test plays."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from tests.instance.relay import Relay
+from tests.instance.session import NO_WAITING, Open, Session
+
+from singularity_lab import Database
+
+
+@pytest.fixture
+def open_session(instance: Database) -> Iterator[Open]:
+    """Return a function that opens a session, of the ordinary writer or of another role."""
+    with ExitStack() as sessions:
+
+        def open_one(user: str | None = None) -> Session:
+            session = Session(sessions.enter_context(instance.connect(user)))
+            session.run(NO_WAITING)
+            return session
+
+        yield open_one
+
+
+@pytest.fixture
+def db(open_session: Open) -> Session:
+    """Open a session of an ordinary writer."""
+    return open_session()
+
+
+@pytest.fixture
+def other(open_session: Open) -> Session:
+    """Open one more session of an ordinary writer."""
+    return open_session()
+
+
+@pytest.fixture
+def viewer(instance: Database, open_session: Open) -> Session:
+    """Open a session of somebody who may only read."""
+    return open_session(instance.viewer)
+
+
+@pytest.fixture
+def relay(instance: Database, open_session: Open) -> Relay:
+    """Open a bridge's session; it is not attached yet."""
+    return Relay(open_session(instance.relay))
+
+
+@pytest.fixture
+def offline(db: Session, relay: Relay) -> Relay:
+    """Connect the instance in mode hybrid: a bridge runs, and NATS cannot be reached."""
+    db.call("connect")
+    assert relay.attach()["attached"]
+    relay.tick(connected=False, error="no servers available")
+    return relay
+
+
+@pytest.fixture
+def online(offline: Relay) -> Relay:
+    """Connect the instance in mode hybrid, with a bridge and an authority that is heard."""
+    offline.go_online()
+    return offline
+
+
+@pytest.fixture
+def owner(instance: Database) -> Iterator[Session]:
+    """Open the superuser's session, for what only time or a disaster does."""
+    with instance.connect_superuser() as connection:
+        yield Session(connection)
