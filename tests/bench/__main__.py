@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import click
 
-from tests.bench import contribution, local
+from tests.bench import answers, contribution, local, spreading
 from tests.bench.report import Row, console, print_summary
 
 BENCHMARKS: Mapping[str, Callable[[int], list[Row]]] = {
     "contribution": contribution.measure,
+    "answers": answers.measure,
+    "spreading": spreading.measure,
     "local": local.measure,
 }
 

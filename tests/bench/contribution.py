@@ -45,7 +45,7 @@ Stored = tuple[Any, ...]
 def measure(rounds: int = 5) -> list[Row]:
     """Learn the catalog and generated artifacts on production in each round, each time in a namespace of its own."""
     with running_team(PLAIN) as team, team.production.connect() as production:
-        real = knowledge.catalog(production)
+        real = knowledge.artifacts(production)
         made = knowledge.generated(real, GENERATED)
         return [
             *_measure(team, f"{len(real):,} of the catalog", "real", real, rounds),

@@ -165,7 +165,7 @@ def _fill(database: Database) -> int:
     with database.connect_superuser() as connection:
         connection.execute(PLAIN.encode())
     with database.connect() as connection:
-        real = knowledge.catalog(connection)
+        real = knowledge.artifacts(connection)
         progress(f"learning {len(real):,} artifacts of the catalog and {KNOWN:,} generated ones")
         for artifacts in (real, knowledge.generated(real, KNOWN)):
             connection.execute("select singularity.learn_many(%s)", [Jsonb(artifacts)])

@@ -55,6 +55,10 @@ def _too_late(step: Step) -> None:
     step.wait(lambda: False, "four rows", lambda: "3", timeout=0.05)
 
 
+def _other_row(step: Step) -> None:
+    step.expect(False, "online true", {"mode": "hybrid", "online": False})
+
+
 def _broken(_step: Step) -> None:
     raise psycopg.OperationalError("the server is gone")
 
@@ -64,6 +68,7 @@ def _broken(_step: Step) -> None:
     [
         (_unmet, "four rows", "3"),
         (_too_late, "four rows within 0.05 s", "3"),
+        (_other_row, "online true", "mode hybrid, online False"),
         (_broken, "'second thing' without an error", "OperationalError: the server is gone"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from tests.instance.relay import Relay
 from tests.instance.session import NO_WAITING, Open, Session
 
-from singularity_lab import Database
+from singularity_lab import Cluster, Database
 
 
 @pytest.fixture
@@ -68,3 +68,29 @@ def owner(instance: Database) -> Iterator[Session]:
     """Open the superuser's session, for what only time or a disaster does."""
     with instance.connect_superuser() as connection:
         yield Session(connection)
+
+
+@pytest.fixture(scope="session")
+def steady_database(cluster: Cluster) -> Database:
+    """Make one database for all tests of this worker that change nothing."""
+    database = Database(cluster, "steady", "singularity", roles="steady")
+    cluster.create_database(database.name)
+    database.create_extension()
+    database.create_roles()
+    with database.connect() as connection:
+        db = Session(connection)
+        db.learn("thing", 1)
+        db.call("connect")
+    return database
+
+
+@pytest.fixture
+def steady(steady_database: Database) -> Iterator[Session]:
+    """Open a writer's session for a test that changes nothing, in an instance that is online and knows "thing"."""
+    with steady_database.connect(steady_database.relay) as bridge:
+        relay = Relay(Session(bridge))
+        relay.attach()
+        relay.go_online()
+        relay.outgoing("contribution")
+        with steady_database.connect() as connection:
+            yield Session(connection)

@@ -205,10 +205,10 @@ ERRORS: list[tuple[dict[str, Any], str, str, str]] = [
 
 @pytest.mark.parametrize(("wrong", "sqlstate", "message", "hint"), ERRORS)
 def test_what_cannot_be_kept_is_refused(
-    db: Session, wrong: dict[str, Any], sqlstate: str, message: str, hint: str
+    steady: Session, wrong: dict[str, Any], sqlstate: str, message: str, hint: str
 ) -> None:
-    with refused(db, sqlstate, message, hint):
-        db.learn(**{"name": "wrong", **wrong})
+    with refused(steady, sqlstate, message, hint):
+        steady.learn(**{"name": "wrong", **wrong})
 
 
 def test_an_error_in_a_transaction_undoes_what_came_before_it(db: Session) -> None:

@@ -170,8 +170,7 @@ ERRORS = [
 @pytest.mark.parametrize("function", ["lookup", "history", "forget", "outcome"])
 @pytest.mark.parametrize(("wrong", "sqlstate", "message"), ERRORS)
 def test_a_key_that_is_not_valid_is_refused(
-    db: Session, online: Relay, function: str, wrong: dict[str, Any], sqlstate: str, message: str
+    steady: Session, function: str, wrong: dict[str, Any], sqlstate: str, message: str
 ) -> None:
-    with refused(db, sqlstate, message, "Trim" if wrong == {"name": " x"} else "has 1 to"):
-        getattr(db, function)(**{"name": "thing", **wrong})
-    assert online.outgoing("question") == []
+    with refused(steady, sqlstate, message, "Trim" if wrong == {"name": " x"} else "has 1 to"):
+        getattr(steady, function)(**{"name": "thing", **wrong})

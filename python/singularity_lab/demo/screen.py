@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +58,7 @@ class Step:
     def expect(self, holds: bool, expected: str, seen: object) -> None:
         """Raise NotObserved unless it holds."""
         if not holds:
-            raise NotObserved(expected, str(seen))
+            raise NotObserved(expected, _described(seen))
 
     def wait(
         self, condition: Callable[[], bool], expected: str, seen: Callable[[], object], timeout: float = 30
@@ -68,7 +68,7 @@ class Step:
         try:
             wait_until(condition, timeout)
         except TimeoutError:
-            raise NotObserved(f"{expected} within {timeout:g} s", str(seen())) from None
+            raise NotObserved(f"{expected} within {timeout:g} s", _described(seen())) from None
         return time.perf_counter() - started
 
     @contextmanager
@@ -158,6 +158,12 @@ class Screen:
             f"  logs:     {logs}",
         ]
         self.console.print("\n".join(lines), style="red", markup=False, soft_wrap=True)
+
+
+def _described(seen: object) -> str:
+    if isinstance(seen, Mapping):
+        return ", ".join(f"{name} {value}" for name, value in seen.items())
+    return str(seen)
 
 
 def _as_not_observed(step: Step, error: BaseException) -> NotObserved:

@@ -42,7 +42,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if value is null then
-        raise exception using errcode = 'null_value_not_allowed', message = format('%s must not be null', what);
+        raise exception using errcode = 'null_value_not_allowed', message = format('%s must not be null', what),
+            hint = format('A %s has 1 to 64 characters out of a to z, 0 to 9, _ and -.', what);
     end if;
     if value !~ '^[a-z0-9_-]{1,64}$' then
         raise exception using errcode = 'invalid_parameter_value',
@@ -64,7 +65,8 @@ declare
     result text := normalize(name, nfc);
 begin
     if result is null then
-        raise exception using errcode = 'null_value_not_allowed', message = 'name must not be null';
+        raise exception using errcode = 'null_value_not_allowed', message = 'name must not be null',
+            hint = 'A name has 1 to 512 bytes.';
     end if;
     if octet_length(result) not between 1 and 512 then
         raise exception using errcode = 'invalid_parameter_value',
@@ -133,7 +135,8 @@ declare
 begin
     if cardinality(tags) > 64 then
         raise exception using errcode = 'program_limit_exceeded',
-            message = format('there are %s tags, the limit is 64', cardinality(tags));
+            message = format('there are %s tags, the limit is 64', cardinality(tags)),
+            hint = 'Keep the tags that people search by.';
     end if;
     foreach tag in array coalesce(tags, '{}') loop
         if tag is null or octet_length(tag) not between 1 and 128 then

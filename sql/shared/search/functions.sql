@@ -61,7 +61,8 @@ begin
     end if;
     if octet_length(query) > 65536 then
         raise exception using errcode = 'program_limit_exceeded',
-            message = format('query has %s bytes, the limit is 65536', octet_length(query));
+            message = format('query has %s bytes, the limit is 65536', octet_length(query)),
+            hint = 'Pass the few words that matter.';
     end if;
     return check_query.query;
 end

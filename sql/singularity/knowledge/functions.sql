@@ -54,6 +54,7 @@ declare
     known_fields constant jsonb := jsonb_build_object('kind', 'string', 'name', 'string', 'content', '',
         'summary', 'string', 'tags', 'array', 'namespace', 'string', 'shared', 'boolean');
     field record;
+    wrong_tag text;
 begin
     if jsonb_typeof(element) <> 'object' then
         raise exception using errcode = 'invalid_parameter_value',
@@ -69,10 +70,15 @@ begin
                 message = format('field %L must be of type %s, not %s', field.key, field.expected, field.type);
         end if;
     end loop;
+    wrong_tag := jsonb_path_query_first(element, 'strict $.tags[*] ? (@.type() != "string").type()', silent => true) #>> '{}';
+    if wrong_tag is not null then
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('a tag must be of type string, not %s', wrong_tag);
+    end if;
     return singularity.check_artifact(
         element ->> 'kind', element ->> 'name', element -> 'content', element ->> 'summary',
         case when element -> 'tags' <> 'null' then
-            array(select t.value ->> 0 from jsonb_array_elements(element -> 'tags') as t)
+            array(select t.value #>> '{}' from jsonb_array_elements(element -> 'tags') as t)
         end,
         coalesce(element ->> 'namespace', 'default'), (element ->> 'shared')::boolean
     );
