@@ -41,7 +41,7 @@ test: ready ## everything: lint, unit tests, database tests, tests/sql (PYTEST_A
 	@$(call timed,test,$(MAKE) --no-print-directory lint pytest labcheck)
 
 pytest:
-	@$(VENV)/pytest -q -n 2 $(PYTEST_ARGS)
+	@$(VENV)/pytest -q -n 2 --dist loadfile $(PYTEST_ARGS)
 
 labcheck:
 	@echo 'installcheck: on a throwaway server'

@@ -137,7 +137,7 @@ class DatabaseSession:
         except psycopg.Error as error:
             if refused_call(error):
                 raise DatabaseLost(describe(error)) from error
-            if describe(error) not in self._complaints:
+            if describe(error) not in self._complaints and len(self._complaints) < 100:
                 self._complaints.add(describe(error))
                 logger.warning("the database refuses a call", error=describe(error))
 
@@ -171,7 +171,6 @@ class DatabaseSession:
     async def _speak(self, database: Database, reporter: Reporter) -> None:
         """Hold a NATS session whenever the plan says to speak."""
         while not self._stop.is_set():
-            self._reconsider.clear()
             if self._plan.speaking:
                 await forever(
                     lambda: self._hold_nats_session(database, reporter),
@@ -180,12 +179,14 @@ class DatabaseSession:
                     self._reconsider,
                 )
             else:
+                self._reconsider.clear()
                 logger.info("speaking to nobody: the database works alone")
                 await self._reconsider.wait()
 
     async def _hold_nats_session(self, database: Database, reporter: Reporter) -> None:
         if self._stop.is_set() or not self._plan.speaking:
             return
+        self._reconsider.clear()
         self._nats = NatsSession(
             self._settings,
             self._plan,

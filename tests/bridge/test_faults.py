@@ -1,5 +1,7 @@
 """Servers die, freeze and come back, bridges too: everything goes on without hands."""
 
+import contextlib
+import socket
 import time
 
 from tests.bridge.stand_in import StandIn, events, log_lines
@@ -24,6 +26,23 @@ def test_nats_that_is_not_there_is_waited_for(worker: StandIn) -> None:
     worker.wait_connected()
     works(worker)
     assert events(bridge).count("waiting for NATS") == 1
+
+
+def test_a_plan_that_changes_while_nats_is_away_does_not_hasten_the_attempts(worker: StandIn) -> None:
+    attempts = 0
+    with socket.create_server(("127.0.0.1", 0)) as slammer:
+        slammer.settimeout(0.1)
+        bridge = worker.lab.start(worker.bridge(url=f"nats://127.0.0.1:{slammer.getsockname()[1]}"))
+        ending = None
+        while ending is None or time.monotonic() < ending:
+            with contextlib.suppress(TimeoutError):
+                slammer.accept()[0].close()
+                attempts += 1
+            if attempts >= 4 and ending is None:
+                worker.plan(lanes=[])
+                bridge.wait_for_log("following a new plan")
+                attempts, ending = 0, time.monotonic() + 3
+    assert attempts < 60
 
 
 def test_nats_restarts_with_its_store_wiped(worker: StandIn) -> None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg.rows import dict_row
@@ -16,6 +16,12 @@ from singularity_lab.nats_server import NatsServer
 from singularity_lab.postgres import Cluster
 
 Row = dict[str, Any]
+
+
+class CreateDatabase(Protocol):
+    """Makes a database with one of the extensions."""
+
+    def __call__(self, name: str, *, cluster: Cluster) -> Database: ...
 
 
 @dataclass(frozen=True)
@@ -67,9 +73,9 @@ def open_scene(lab: Lab, step: Step) -> Iterator[Scene]:
     laptop = _cluster(lab, step, "laptop")
     production = _cluster(lab, step, "production")
     with ExitStack() as sessions:
-        developer = _session(lab.instance("singularity", cluster=laptop), step, "laptop", sessions)
-        producer = _session(lab.instance("singularity", cluster=production), step, "production", sessions)
-        authority = _session(lab.authority("centralcloud", cluster=production), step, "production", sessions)
+        developer = _session(lab.instance, "singularity", laptop, step, sessions)
+        producer = _session(lab.instance, "singularity", production, step, sessions)
+        authority = _session(lab.authority, "centralcloud", production, step, sessions)
         lab.bridge(developer.database, nats, name="bridge-laptop")
         lab.bridge(producer.database, nats, name="bridge-production")
         authority_bridge = lab.bridge(authority.database, nats, name="bridge-centralcloud")
@@ -94,7 +100,9 @@ def _cluster(lab: Lab, step: Step, name: str) -> Cluster:
     return cluster
 
 
-def _session(database: Database, step: Step, machine: str, sessions: ExitStack) -> Session:
+def _session(create: CreateDatabase, name: str, cluster: Cluster, step: Step, sessions: ExitStack) -> Session:
+    started = time.perf_counter()
+    database = create(name, cluster=cluster)
     connection = sessions.enter_context(database.connect())
-    step.did(f"{machine}: database {database.name}, with create extension {database.extension} cascade")
+    step.did(f"{cluster.name}: create extension {name} in a new database", time.perf_counter() - started)
     return Session(database, connection)

@@ -70,7 +70,9 @@ begin
                 message = format('field %L must be of type %s, not %s', field.key, field.expected, field.type);
         end if;
     end loop;
-    wrong_tag := jsonb_path_query_first(element, 'strict $.tags[*] ? (@.type() != "string").type()', silent => true) #>> '{}';
+    wrong_tag := jsonb_path_query_first(
+        element, 'strict $.tags[*].type() ? (@ != "string" && @ != "null")', silent => true
+    ) #>> '{}';
     if wrong_tag is not null then
         raise exception using errcode = 'invalid_parameter_value',
             message = format('a tag must be of type string, not %s', wrong_tag);

@@ -60,7 +60,7 @@ def _await_delivery(story: Story, step: Step) -> None:
         story.delivered = step.wait(
             arrived,
             f"{story.learned:,} artifacts at the authority",
-            lambda: f"{story.known_to_authority():,}; production's status is {story.production.status()}",
+            lambda: {"arrived": story.known_to_authority(), **story.production.status()},
             timeout=120,
         )
     step.did("the authority has committed all of them", story.delivered)

@@ -60,7 +60,7 @@ def nats_returns(story: Story, step: Step) -> None:
     arrived = step.wait(
         lambda: _arrived(story, names) == names,
         f"{WAITING} patterns at the authority",
-        lambda: f"{_arrived(story, names)}; the developer's status is {story.developer.status()}",
+        lambda: {"arrived": _arrived(story, names), **story.developer.status()},
         timeout=60,
     )
     step.did(f"the authority has all {WAITING} patterns", arrived)
