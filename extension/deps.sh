@@ -122,14 +122,20 @@ check_extensions() {
 }
 
 make_python_environment() { # each step again only when what it was made from has changed
-    local python=.venv/bin/python
-    if cmp -s python/requirements.txt .venv/requirements.txt && cmp -s pyproject.toml .venv/pyproject.toml; then
+    local python=.venv/bin/python place sound=
+    place=$(pwd -P) # the programs in .venv hold it: a checkout that was moved needs them anew
+    if [ "$(cat .venv/place 2>/dev/null)" = "$place" ] && $python -c 'import pip' 2>/dev/null; then
+        sound=yes
+    fi
+    if [ -n "$sound" ] && cmp -s python/requirements.txt .venv/requirements.txt &&
+        cmp -s pyproject.toml .venv/pyproject.toml; then
         return
     fi
     [ ! -e .venv ] || [ -w .venv ] || fail ".venv belongs to another user: remove it first."
-    if ! $python -m pip --version >/dev/null 2>&1; then
+    if [ -z "$sound" ]; then
         "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or later is needed."
         "$PYTHON" -m venv --clear .venv
+        echo "$place" >.venv/place
     fi
     if ! cmp -s python/requirements.txt .venv/requirements.txt; then
         say "installing the Python packages into .venv"

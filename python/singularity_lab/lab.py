@@ -157,7 +157,7 @@ class Lab:
         failed = kind is not None and not issubclass(kind, KeyboardInterrupt | SystemExit)
         if failed or self.keep_logs:
             print(f"logs: {self.logs}", file=sys.stderr)
-            for folder in self.folder.iterdir():
+            for folder in self.folder.iterdir() if self.folder.exists() else ():
                 if folder != self.logs:
                     remove(folder)
         else:

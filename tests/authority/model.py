@@ -85,7 +85,7 @@ class Knowledge:
     def _counts(self, number: int, record: Record) -> bool:
         """Say whether a record was said after the last withdrawal of its artifact."""
         holding = self._holding.get((number, record["name"]))
-        return record["version"] > (holding["withdrawn_through"] if holding else 0)
+        return bool(record["version"] > (holding["withdrawn_through"] if holding else 0))
 
     def variants(self) -> dict[tuple[str, str], Variant]:
         """Return the variants by artifact and variant."""
@@ -98,7 +98,8 @@ class Knowledge:
             if self._counts(number, record):
                 outcomes.setdefault((name, variant), []).append((number, record))
         return {
-            key: self._variant(key, taught.get(key, []), outcomes.get(key, [])) for key in {*taught, *outcomes}
+            key: self._variant(key, taught.get(key, []), outcomes.get(key, []))
+            for key in {*taught, *outcomes}
         }
 
     def _variant(

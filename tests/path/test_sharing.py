@@ -109,7 +109,8 @@ def test_rivals_meet_and_the_better_proved_one_wins_everywhere(team: Team) -> No
     team.bob.until_confirmed()
     assert (team.ann.lookup(name) or {})["content"] == "from ann"
     variants = """
-        select count(*) from centralcloud.artifact join centralcloud.variant using (artifact_id) where name = %s
+        select count(*) from centralcloud.artifact join centralcloud.variant using (artifact_id)
+        where name = %s
     """
     team.ann.until(lambda: value(team.curator, variants, name) == 2, "both variants at the authority")
     winner = "select content from singularity.central_copy where name = %s"

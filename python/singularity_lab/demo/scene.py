@@ -21,7 +21,9 @@ Row = dict[str, Any]
 class CreateDatabase(Protocol):
     """Makes a database with one of the extensions."""
 
-    def __call__(self, name: str, *, cluster: Cluster) -> Database: ...
+    def __call__(self, name: str, *, cluster: Cluster) -> Database:
+        """Create the database `name` in `cluster`, with the extension and its login roles."""
+        ...
 
 
 @dataclass(frozen=True)

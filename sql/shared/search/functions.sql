@@ -55,7 +55,7 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if query is null or btrim(query) = '' then
+    if query is null or query !~ '\S' then
         raise exception using errcode = 'invalid_parameter_value', message = 'query is empty',
             hint = 'Pass the words, the name or the question to search for.';
     end if;

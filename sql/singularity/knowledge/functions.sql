@@ -290,14 +290,16 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    id uuid := singularity.artifact_id(
+        singularity.check_token(lookup.namespace, 'namespace'), singularity.check_token(lookup.kind, 'kind'),
+        singularity.check_name(lookup.name));
     found_row singularity.knowledge;
 begin
-    select k.* into found_row from singularity.known(array[singularity.artifact_id(
-        singularity.check_token(lookup.namespace, 'namespace'), singularity.check_token(lookup.kind, 'kind'),
-        singularity.check_name(lookup.name)
-    )]) as k;
+    select k.* into found_row from singularity.known(array[id]) as k;
     if found then
         return next found_row;
+    elsif singularity.is_forgotten(id) then
+        return;
     end if;
     if found_row.artifact_id is null or found_row.stale or singularity.get_setting('mode') = 'central' then
         perform singularity.raise_question(
@@ -311,6 +313,19 @@ comment on function singularity.lookup(text, text, text)
 is 'The best known version of exactly this artifact, local or central, or no row. It never waits for the network: while '
 'online, what is not here or stale becomes a question to the authority, and its answer is here for the next call. '
 'Errors: 22004 and 22023 for a namespace, kind or name that is not valid.';
+
+create or replace function singularity.is_forgotten(artifact_id uuid) returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((
+        select h.variant is null from singularity.holding as h
+        where h.artifact_id = is_forgotten.artifact_id order by h.version desc limit 1
+    ), false)
+$$;
+
+comment on function singularity.is_forgotten(uuid)
+is 'Whether an artifact was forgotten here: then an answer of the authority would not be kept.';
 
 create or replace function singularity.recall(
     query text, kind text default null, namespace text default null, tags text[] default null,
@@ -338,7 +353,7 @@ begin
     where r.relevance >= recall.min_similarity
     order by score desc, k.artifact_id
     limit recall.max_results;
-    if coalesce(relevances[1], 0) < singularity.get_setting('good_relevance')::double precision
+    if not found or relevances[1] < singularity.get_setting('good_relevance')::double precision
         or singularity.get_setting('mode') = 'central' then
         perform singularity.raise_question(recall.query, recall.kind, recall.namespace, null, recall.tags);
     end if;
