@@ -299,6 +299,9 @@ begin
             where t.namespace = body ->> 'namespace' and t.kind = body ->> 'kind';
         when 'hello welcome' then
             perform singularity.take_welcome(body);
+        else
+            raise exception using errcode = 'feature_not_supported',
+                message = format('reply of type %L came for %L', body ->> 'type', message_id);
     end case;
 exception when others then
     if singularity.is_transient(sqlstate) then
@@ -388,6 +391,9 @@ begin
                 perform singularity.hear_heads(body -> 'heads');
                 update singularity.authority set
                     stream_created = body ->> 'stream_created', stream_passed = (body ->> 'stream_passed')::bigint;
+            else
+                raise exception using errcode = 'feature_not_supported',
+                    message = format('message of unknown type %L', body ->> 'type');
         end case;
     end loop;
     return;
