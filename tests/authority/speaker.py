@@ -76,11 +76,11 @@ class Speaker:
         """Return a contribution with these records."""
         return self.message("contribute", "contribution", records=list(records), **more)
 
-    def asks(self, kind: str, **fields: Any) -> Message:
-        """Return a request of this kind: ask, changes or hello."""
-        return self.message(f"centralcloud.{kind}", kind, **{"request": "r", **fields})
+    def asks(self, endpoint: str, /, **fields: Any) -> Message:
+        """Return a request to this endpoint: ask, changes or hello."""
+        return self.message(f"centralcloud.{endpoint}", endpoint, **{"request": "r", **fields})
 
-    def message(self, to: str, message_type: str, **fields: Any) -> Message:
+    def message(self, to: str, message_type: str, /, **fields: Any) -> Message:
         """Return a message in this instance's name."""
         body = {
             "v": 1,

@@ -29,7 +29,7 @@ POISON = {
     "a schema version in text": (b'{"v": "1", "type": "contribution", "instance": "ME"}', "0A000"),
     "no instance": (b'{"v": 1, "type": "contribution", "records": []}', "42501"),
     "another instance": (
-        b'{"v": 1, "type": "contribution", "instance": "00000000-0000-0000-0000-000000000002", "records": []}',
+        b'{"v": 1, "type": "contribution", "instance": "%b", "records": []}' % str(Speaker(2).id).encode(),
         "42501",
     ),
     "records that are no array": (
@@ -49,7 +49,8 @@ def test_poison_is_put_aside_with_its_error_and_stops_no_other(relay: Relay, kin
     ann, bob = speakers(2)
     poison = ann.raw("contribute", payload.replace(b"ME", str(ann.id).encode()))
     good = bob.says(bob.holds("good", name="good"))
-    assert verdicts(relay.give([poison, good, poison])) == [(1, "stored", None)]
+    receipts = [receipt for receipt in relay.give([poison, good, poison]) if str(bob.id) in receipt.subject]
+    assert verdicts(receipts) == [(1, "stored", None)]
     (letter,) = rows(relay.connection, LETTERS)
     assert (letter["subject"], letter["error_code"]) == (poison.subject, error_code)
     assert letter["error"]
@@ -139,9 +140,8 @@ def test_dead_letters_are_replayed_after_a_mend(
         "alter table centralcloud.contribution add constraint broken check (summary <> 'rare')"
     )
     try:
-        receipts = relay.give([
-            ann.raw("contribute", b"hopeless"), ann.says(ann.holds(summary="rare")), ann.says(ann.holds(name="y")),
-        ])  # fmt: skip
+        hopeless, broken = ann.raw("contribute", b"hopeless"), ann.says(ann.holds(summary="rare"))
+        receipts = relay.give([hopeless, broken, ann.says(ann.holds(name="y"))])
         assert [(v, verdict) for v, verdict, _ in verdicts(receipts)] == [(1, "set aside"), (2, "stored")]
         assert value(authority_db, "select centralcloud.replay_dead_letters()") == 0
         assert value(authority_db, "select dead_letters from centralcloud.status()") == 2
@@ -151,7 +151,7 @@ def test_dead_letters_are_replayed_after_a_mend(
         pass
     assert value(authority_db, "select centralcloud.replay_dead_letters()") == 1
     assert [letter["error_code"] for letter in rows(authority_db, LETTERS)] == ["22P02"]
-    assert relay.lanes() == ["refined"]
+    assert "refined" in relay.lanes()
     replayed = relay.take("refined")
     receipts = [message for message in replayed if ".receipt." in message.subject]
     assert receipts[0].subject == f"singularity.receipt.{ann.id}"

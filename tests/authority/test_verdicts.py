@@ -147,6 +147,8 @@ MANY_TAGS = [str(n) for n in range(65)]
                 USED | {"uses": -3, "successes": -2, "failures": -1},
             ],
         ),
+        ("counters are out of range", [Speaker(1).used(10**12 + 1), Speaker(1).used(0, 2**62)]),
+        ("last_used_at is not finite", each(USED, "last_used_at", "infinity", "-infinity")),
         ("'rumour' is neither holding nor evidence", each(HELD, "what", "rumour")),
         ("NULL is neither holding nor evidence", [without(HELD, "what")]),
     ],

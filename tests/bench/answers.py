@@ -1,4 +1,4 @@
-"""Answers: from a lookup that misses on the developer's machine to its answer in the cache, beside a bare round trip.
+"""Answers: from a lookup that misses on one machine to its answer in the cache, beside a bare request.
 
 The baseline is a NATS request to a program that answers with one indexed select in PostgreSQL.
 """
@@ -8,8 +8,8 @@ import json
 
 import nats
 import psycopg
-
 from tests.bench import knowledge
+from tests.bench.command import command
 from tests.bench.contribution import contribute
 from tests.bench.latency import TIMES, take_turns, team_and_relay
 from tests.bench.report import Row, latencies, progress
@@ -46,7 +46,9 @@ async def _measure(
 
         async def look_up(n: int) -> int:
             query = "select from singularity.lookup(%s, %s)"
-            return (await developer.execute(query, [asked[n]["kind"], asked[n]["name"]], prepare=True)).rowcount
+            return (
+                await developer.execute(query, [asked[n]["kind"], asked[n]["name"]], prepare=True)
+            ).rowcount
 
         async def ask(n: int) -> None:
             if await look_up(n):
@@ -66,3 +68,7 @@ async def _measure(
                 raise RuntimeError(f"{asked[n]['name']} was answered and is not here")
         await client.close()
     return measured
+
+
+if __name__ == "__main__":
+    command({NAME: measure})()

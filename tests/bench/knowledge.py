@@ -8,7 +8,7 @@ __all__ = ["Artifact", "artifacts", "generated"]
 
 
 def generated(texts: list[Artifact], number: int) -> list[Artifact]:
-    """Return `number` artifacts of about 900 bytes, each from three random ones of `texts`; always the same."""
+    """Return `number` artifacts of about 600 bytes, each from three of `texts`; always the same."""
     chance = random.Random(number)
     sources = (chance.choices(texts, k=3) for _ in range(number))
     return [
@@ -16,7 +16,11 @@ def generated(texts: list[Artifact], number: int) -> list[Artifact]:
             "kind": "pattern",
             "name": f"generated {n}",
             "summary": f"{parts[0]['summary']} ({n})",
-            "content": {"steps": [part["summary"] for part in parts], "example": parts[1]["content"], "number": n},
+            "content": {
+                "steps": [part["summary"] for part in parts],
+                "example": parts[1]["content"],
+                "number": n,
+            },
         }
         for n, parts in enumerate(sources, start=1)
     ]

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from singularity_lab import Process
 from tests.bench.report import progress
 from tests.bench.team import Team, running_team
+
+from singularity_lab import Process
 
 TIMES = 200
 LONGEST_PAUSE_S = 0.1

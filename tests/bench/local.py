@@ -1,4 +1,4 @@
-"""Local costs: rows a second of learn, lookup and record_outcome, by pgbench, beside plain prepared statements.
+"""Local costs: learn, lookup and record_outcome a second, by pgbench, beside plain prepared statements.
 
 `hybrid` is an outage: connected, with a bridge that runs and a NATS server that cannot be reached.
 """
@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from psycopg.types.json import Jsonb
+from tests.bench import knowledge
+from tests.bench.command import command
+from tests.bench.report import Row, compare, progress
 
 from singularity_lab import Database, Lab, wait_until
 from singularity_lab.places import free_port
 from singularity_lab.postgres import bin_folder
 from singularity_lab.process import clean_environment
-from tests.bench import knowledge
-from tests.bench.report import Row, compare, progress
 
 NAME = "local"
 KNOWN = 20_000
@@ -29,8 +30,9 @@ PLAIN = """
     create schema plain;
     create table plain.sample (n serial primary key, content jsonb not null, summary text);
     create table plain.artifact (
-        namespace text, kind text, name text, content jsonb not null, summary text, tags text[] not null default '{}',
-        learned_at timestamptz not null default now(), primary key (namespace, kind, name)
+        namespace text, kind text, name text, content jsonb not null, summary text,
+        tags text[] not null default '{}', learned_at timestamptz not null default now(),
+        primary key (namespace, kind, name)
     );
     create table plain.searchable (like plain.artifact including all, words tsvector not null);
     create index on plain.searchable using gin (words);
@@ -44,31 +46,56 @@ PLAIN = """
     grant usage on all sequences in schema plain to public;
 """
 
-NEW = "\\set id random(1, 1000000000)\n\\set n random(1, :samples)\n"
-OLD = f"\\set id random(1, {KNOWN})\n"
+COPY = """
+    insert into plain.sample (content, summary)
+    select content, summary from singularity.holding where kind <> 'pattern';
+    insert into plain.artifact (namespace, kind, name, content, summary)
+    select namespace, kind, name, content, summary from singularity.holding;
+    insert into plain.searchable (namespace, kind, name, content, summary, words)
+    select namespace, kind, name, content, summary, to_tsvector('english', concat_ws(' ', name, summary, content))
+    from singularity.holding;
+"""
 
+RANDOM_NEW = "\\set id random(1, 1000000000)\n\\set n random(1, :samples)\n"
+RANDOM_KNOWN = f"\\set id random(1, {KNOWN})\n"
+
+# The scripts of pgbench, which ends a statement at each semicolon.
 SCRIPTS: Mapping[str, str] = {
-    "learn": NEW
-    + "select singularity.learn('pattern', 'new ' || :id, s.content, s.summary) from plain.sample s where s.n = :n;",
-    "upsert": NEW + "insert into plain.artifact (namespace, kind, name, content, summary)"
-    " select 'default', 'pattern', 'new ' || :id, s.content, s.summary from plain.sample s where s.n = :n"
-    " on conflict (namespace, kind, name) do update set content = excluded.content, summary = excluded.summary;",
-    "upsert with search indexes": NEW
-    + "insert into plain.searchable (namespace, kind, name, content, summary, words)"
-    " select 'default', 'pattern', 'new ' || :id, s.content, s.summary,"
-    " to_tsvector('english', concat_ws(' ', 'new ' || :id, s.summary, s.content))"
-    " from plain.sample s where s.n = :n"
-    " on conflict (namespace, kind, name) do update set"
-    " content = excluded.content, summary = excluded.summary, words = excluded.words;",
-    "lookup": OLD + "select * from singularity.lookup('pattern', 'generated ' || :id);",
-    "select": OLD
-    + "select * from plain.artifact where namespace = 'default' and kind = 'pattern' and name = 'generated ' || :id;",
-    "record_outcome": OLD
-    + "select singularity.record_outcome('pattern', 'generated ' || :id, mod(:id, 4) > 0);",
-    "counter upsert": OLD + "insert into plain.counter as c (namespace, kind, name, uses, successes)"
-    " values ('default', 'pattern', 'generated ' || :id, 1, (mod(:id, 4) > 0)::integer)"
-    " on conflict (namespace, kind, name) do update set uses = c.uses + 1,"
-    " successes = c.successes + excluded.successes, last_used_at = now();",
+    "learn": f"""{RANDOM_NEW}
+        select singularity.learn('pattern', 'new ' || :id, s.content, s.summary)
+        from plain.sample s where s.n = :n;
+    """,
+    "upsert": f"""{RANDOM_NEW}
+        insert into plain.artifact (namespace, kind, name, content, summary)
+        select 'default', 'pattern', 'new ' || :id, s.content, s.summary
+        from plain.sample s where s.n = :n
+        on conflict (namespace, kind, name) do update set
+            content = excluded.content, summary = excluded.summary;
+    """,
+    "upsert with search indexes": f"""{RANDOM_NEW}
+        insert into plain.searchable (namespace, kind, name, content, summary, words)
+        select 'default', 'pattern', 'new ' || :id, s.content, s.summary,
+            to_tsvector('english', concat_ws(' ', 'new ' || :id, s.summary, s.content))
+        from plain.sample s where s.n = :n
+        on conflict (namespace, kind, name) do update set
+            content = excluded.content, summary = excluded.summary, words = excluded.words;
+    """,
+    "lookup": f"""{RANDOM_KNOWN}
+        select * from singularity.lookup('pattern', 'generated ' || :id);
+    """,
+    "select": f"""{RANDOM_KNOWN}
+        select * from plain.artifact
+        where namespace = 'default' and kind = 'pattern' and name = 'generated ' || :id;
+    """,
+    "record_outcome": f"""{RANDOM_KNOWN}
+        select singularity.record_outcome('pattern', 'generated ' || :id, mod(:id, 4) > 0);
+    """,
+    "counter upsert": f"""{RANDOM_KNOWN}
+        insert into plain.counter as c (namespace, kind, name, uses, successes)
+        values ('default', 'pattern', 'generated ' || :id, 1, (mod(:id, 4) > 0)::integer)
+        on conflict (namespace, kind, name) do update set
+            uses = c.uses + 1, successes = c.successes + excluded.successes, last_used_at = now();
+    """,
 }
 BASELINES: Mapping[str, tuple[str, ...]] = {
     "learn": ("upsert", "upsert with search indexes"),
@@ -124,11 +151,14 @@ def _rows(rates: Mapping[tuple[str, str, int], list[float]]) -> Iterator[Row]:
 
 def pgbench(bench: Bench, database: Database, script: str, clients: int) -> float:
     """Run one script for a second and return its transactions a second."""
-    command = [bin_folder() / "pgbench", "--no-vacuum", "--protocol=prepared", f"--client={clients}"]
-    options = [f"--jobs={min(clients, 2)}", f"--time={SECONDS}", f"--define=samples={bench.samples}"]
-    file = bench.scripts / f"{script.replace(' ', '_')}.sql"
     done = subprocess.run(
-        [*command, *options, f"--file={file}", database.dsn()],
+        [
+            bin_folder() / "pgbench",
+            *("--no-vacuum", "--protocol=prepared", f"--time={SECONDS}"),
+            *(f"--client={clients}", f"--jobs={min(clients, 2)}", f"--define=samples={bench.samples}"),
+            f"--file={bench.scripts / _file_name(script)}",
+            database.dsn(),
+        ],
         env=clean_environment(),
         capture_output=True,
         text=True,
@@ -138,6 +168,10 @@ def pgbench(bench: Bench, database: Database, script: str, clients: int) -> floa
     if done.returncode != 0 or found is None or "failed transactions: 0 " not in done.stdout:
         raise RuntimeError(f"pgbench failed with {script}:\n{done.stdout}{done.stderr}")
     return float(found[1])
+
+
+def _file_name(script: str) -> str:
+    return f"{script.replace(' ', '_')}.sql"
 
 
 @contextmanager
@@ -156,7 +190,7 @@ def databases() -> Iterator[Bench]:
         scripts = lab.folder / "scripts"
         scripts.mkdir()
         for name, text in SCRIPTS.items():
-            (scripts / f"{name.replace(' ', '_')}.sql").write_text(f"{text}\n", encoding="utf-8")
+            (scripts / _file_name(name)).write_text(text, encoding="utf-8")
         yield Bench(local, hybrid, scripts, samples)
 
 
@@ -169,18 +203,11 @@ def _fill(database: Database) -> int:
         progress(f"learning {len(real):,} artifacts of the catalog and {KNOWN:,} generated ones")
         for artifacts in (real, knowledge.generated(real, KNOWN)):
             connection.execute("select singularity.learn_many(%s)", [Jsonb(artifacts)])
-        connection.execute(
-            "insert into plain.sample (content, summary) select content, summary from singularity.holding where kind <> 'pattern'"
-        )
-        columns = "namespace, kind, name, content, summary"
-        connection.execute(
-            f"insert into plain.artifact ({columns}) select {columns} from singularity.holding".encode()
-        )
-        connection.execute(
-            f"insert into plain.searchable ({columns}, words)"
-            f" select {columns}, to_tsvector('english', concat_ws(' ', name, summary, content))"
-            " from singularity.holding".encode()
-        )
+        connection.execute(COPY)
     with database.connect_superuser() as connection:
         connection.execute("vacuum analyze")
     return len(real)
+
+
+if __name__ == "__main__":
+    command({NAME: measure})()

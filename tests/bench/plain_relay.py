@@ -1,4 +1,4 @@
-"""A baseline's other end, a program of its own: what one would write by hand with nats-py and psycopg, no more.
+"""A baseline's other end, a program of its own: what one would write with nats-py and psycopg alone.
 
 It answers requests on plain.ask with one indexed select in the authority's server, and writes what comes on
 plain.changed into the developer's server. Arguments: NATS URL, the two servers' connection strings.

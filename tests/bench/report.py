@@ -48,7 +48,7 @@ def latencies(
     baseline: str,
     baseline_measured: Sequence[Sequence[float]],
 ) -> list[Row]:
-    """Compare latencies in seconds, given by rounds: the medians, with a spread, and the p99 of all of them."""
+    """Compare latencies in seconds, given by rounds: their medians, and the p99 of all."""
 
     def milliseconds(rounds: Sequence[Sequence[float]]) -> list[float]:
         return [statistics.median(one) * 1000 for one in rounds]
@@ -78,6 +78,11 @@ def latencies(
     return [middle, high]
 
 
+def say(text: str) -> None:
+    """Print a line."""
+    console.print(text)
+
+
 def progress(text: str) -> None:
     """Say what is being measured or what a round has shown."""
     console.print(f"  {text}")
@@ -86,16 +91,19 @@ def progress(text: str) -> None:
 def print_summary(rows: Sequence[Row]) -> None:
     """Print the table that everything ends with."""
     table = Table(
-        title="Measured, beside a baseline of the same run", title_justify="left", box=None, pad_edge=False
+        title="Measured beside a baseline of the same run; ratio: measured / baseline, median and range of rounds",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
     )
     table.add_column("what")
     table.add_column("measured", justify="right")
     table.add_column("baseline")
     table.add_column("measured", justify="right")
-    table.add_column("ratio (range)", justify="right")
+    table.add_column("ratio", justify="right")
     table.add_column("command")
     for row in rows:
-        command = f"python -m tests.bench {row.benchmark}"
+        command = f"python -m tests.bench.{row.benchmark}"
         table.add_row(row.what, row.measured, row.baseline, row.baseline_measured, row.ratio, command)
     wide = Console(highlight=False, width=max(console.width, 190))
     wide.print()

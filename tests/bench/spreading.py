@@ -1,7 +1,7 @@
 """Spreading: from a learn on production to the row on the developer's machine, which follows the topic.
 
-The baseline is a commit, a NATS message and a commit at the other end. Both are seen by a procedure that looks each
-millisecond inside the developer's server.
+The baseline is a commit, a NATS message and a commit at the other end. Both are seen by a procedure that
+looks each millisecond, inside the developer's server.
 """
 
 import asyncio
@@ -9,12 +9,13 @@ import asyncio
 import nats
 import psycopg
 from psycopg.types.json import Jsonb
-
-from singularity_lab import wait_until
+from tests.bench.command import command
 from tests.bench.latency import take_turns, team_and_relay
 from tests.bench.plain_relay import UPSERT
 from tests.bench.report import Row, latencies
 from tests.bench.team import Team, wait_settled
+
+from singularity_lab import wait_until
 
 NAME = "spreading"
 
@@ -64,7 +65,9 @@ async def _measure(team: Team, rounds: int) -> tuple[list[list[float]], list[lis
             name, content = f"pattern {n}", Jsonb({**CONTENT, "number": n})
             query = "call await_copy(singularity.artifact_id('default', 'pattern', %s))"
             seen = asyncio.ensure_future(developer.execute(query, [name]))
-            await production.execute("select singularity.learn('pattern', %s, %s)", [name, content], prepare=True)
+            await production.execute(
+                "select singularity.learn('pattern', %s, %s)", [name, content], prepare=True
+            )
             await asyncio.wait_for(seen, 30)
 
         async def write(n: int) -> None:
@@ -80,3 +83,7 @@ async def _measure(team: Team, rounds: int) -> tuple[list[list[float]], list[lis
             raise RuntimeError("what was learned is there and lookup does not return it")
         await client.close()
     return measured
+
+
+if __name__ == "__main__":
+    command({NAME: measure})()

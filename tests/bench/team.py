@@ -1,4 +1,4 @@
-"""The team that is measured: a developer's machine, and production with the authority, joined by one NATS server."""
+"""The team that is measured: a developer's machine, and production with the authority, joined by NATS."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -31,6 +31,24 @@ comment on function singularity.is_for_authority(uuid)
 is 'Whether the authority is to hear of a holding: it is shared, or something of it was offered to the broker before (then '
 'its withdrawal is told). What was never offered is dropped instead of withdrawn.';
 
+create or replace function singularity.evidence_may_leave(artifact_id uuid, version bigint) returns boolean
+language sql stable
+begin atomic
+    select coalesce((
+        select
+            h.shared and (h.variant is not null or h.withdrawn_through < h.version)
+            and h.withdrawn_through < evidence_may_leave.version
+        from singularity.holding as h
+        where h.artifact_id = evidence_may_leave.artifact_id
+        order by h.version desc
+        limit 1
+    ), true);
+end;
+
+comment on function singularity.evidence_may_leave(uuid, bigint)
+is 'Whether counters of that version may be told to the authority: not while their artifact is unshared or forgotten '
+'everywhere, and never again those from before that.';
+
 create or replace function singularity.delete_replaced_entries(artifact_ids uuid[]) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -74,7 +92,8 @@ begin
         cross join lateral singularity.holding_to_send(a.artifact_id) as h
         where singularity.is_for_authority(a.artifact_id)
         union all
-        select e.version, e.artifact_id, e.variant, e.incarnation from singularity.evidence e where e.shared
+        select e.version, e.artifact_id, e.variant, e.incarnation from singularity.evidence e
+        where e.shared and singularity.evidence_may_leave(e.artifact_id, e.version)
     ) as s
     left join singularity.delivery d using (artifact_id, variant, incarnation)
     where s.version > coalesce(d.confirmed_version, 0)
@@ -160,7 +179,8 @@ begin
         )
         from singularity.evidence e
         where e.artifact_id = record_to_send.artifact_id and e.variant = record_to_send.variant
-            and e.incarnation = record_to_send.incarnation and e.shared;
+            and e.incarnation = record_to_send.incarnation and e.shared
+            and singularity.evidence_may_leave(e.artifact_id, e.version);
     end if;
 end
 $$;

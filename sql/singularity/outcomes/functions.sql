@@ -113,6 +113,7 @@ as $$
 #variable_conflict use_column
 declare
     folded bigint;
+    changed uuid[];
 begin
     -- one at a time, and only where a row that another session changed is no error
     if current_setting('transaction_isolation') <> 'read committed'
@@ -161,7 +162,8 @@ begin
         where shared and singularity.get_setting('mode') <> 'local'
         returning 1
     )
-    select count(*) into folded from taken;
+    select count(*), array_agg(distinct t.artifact_id) into folded, changed from taken t;
+    perform singularity.delete_replaced_entries(changed);
     return folded;
 end
 $$;
