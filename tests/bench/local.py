@@ -52,7 +52,8 @@ COPY = """
     insert into plain.artifact (namespace, kind, name, content, summary)
     select namespace, kind, name, content, summary from singularity.holding;
     insert into plain.searchable (namespace, kind, name, content, summary, words)
-    select namespace, kind, name, content, summary, to_tsvector('english', concat_ws(' ', name, summary, content))
+    select namespace, kind, name, content, summary,
+        to_tsvector('english', concat_ws(' ', name, summary, content))
     from singularity.holding;
 """
 

@@ -91,7 +91,7 @@ def progress(text: str) -> None:
 def print_summary(rows: Sequence[Row]) -> None:
     """Print the table that everything ends with."""
     table = Table(
-        title="Measured beside a baseline of the same run; ratio: measured / baseline, median and range of rounds",
+        title="Measured beside a baseline of the same run; ratio: measured / baseline, median and range",
         title_justify="left",
         box=None,
         pad_edge=False,

@@ -110,7 +110,7 @@ class Relay:
         self.heads()
         assert self.session.status()["online"]
 
-    def reply(self, message: Message, kind: str, *, epoch: str = EPOCH, **body: Any) -> None:
+    def reply(self, message: Message, kind: str, /, *, epoch: str = EPOCH, **body: Any) -> None:
         """Let the authority's reply to a request arrive."""
         answer = {"v": 1, "type": kind, "request": message.body["request"], "epoch": epoch, **body}
         encoded = base64.b64encode(json.dumps(answer).encode()).decode()

@@ -315,7 +315,7 @@ class TestTrouble:
     ) -> None:
         db.ask("zebra")
         message = online.question()
-        online.reply(message, **{"kind": "answer", "rows": [], "heads": {}, **renamed(reply)})
+        online.reply(message, "answer", **{"rows": [], "heads": {}, **reply})
         assert (db.status()["dead_letters"], db.status()["open_questions"]) == (1, 1)
         letter = db.row("select * from singularity.dead_letter")
         assert letter["subject"] == f"reply to {message.message_id}"
@@ -323,11 +323,6 @@ class TestTrouble:
         assert db.status()["cached_artifacts"] == 0
         again = wait_until(lambda: online.outgoing("question"), message="the question to be asked again")
         assert [m.message_id for m in again] == [message.message_id]
-
-
-def renamed(reply: Row) -> Row:
-    """Return a reply's changes as arguments of Relay.reply()."""
-    return {{"type": "kind"}.get(field, field): value for field, value in reply.items()}
 
 
 @contextmanager

@@ -101,7 +101,8 @@ begin
             select q.message_id, 'publish', q.subject, q.headers, q.payload, 5000
             from centralcloud.take_queued_messages(max_messages) as q;
             return query
-            select p.message_id, 'publish', p.subject, null::jsonb, p.payload, 5000 from centralcloud.publish(1000) as p;
+            select p.message_id, 'publish', p.subject, null::jsonb, p.payload, 5000
+            from centralcloud.publish(1000, max_messages * centralcloud.message_limit()::bigint / 2) as p;
     end case;
 end
 $$;
@@ -133,6 +134,7 @@ as $$
 #variable_conflict use_column
 declare
     incoming centralcloud.incoming[];
+    twins uuid[];
     heads jsonb := centralcloud.heads();
     unknown text := (select min(b.body ->> 'type') from unnest(bodies) as b (body) where b.body ->> 'type' <> 'contribution');
 begin
@@ -141,12 +143,15 @@ begin
     end if;
     perform centralcloud.register_instances(subjects, bodies);
     incoming := array(select r from centralcloud.read_contributions(subjects, bodies) as r);
+    -- before it is stored, since the greater state takes the place of the other one
+    twins := array(select v.instance_id from centralcloud.verdicts(incoming) as v where v.twin);
     perform centralcloud.store_contributions(incoming);
     perform centralcloud.refresh_artifacts(
         array(select distinct r.artifact_id from unnest(incoming) as r where r.refusal is null order by 1)
     );
     update centralcloud.instance i set twin_alarm_at = now()
-    where i.instance_id in (select v.instance_id from centralcloud.verdicts(incoming) as v where v.twin);
+    where i.instance_id = any (twins)
+        or i.instance_id in (select v.instance_id from centralcloud.verdicts(incoming) as v where v.twin);
     return query
     select v.message, r.subject, null::jsonb, centralcloud.receipt(
         jsonb_agg(jsonb_build_object('artifact_id', v.artifact_id, 'variant', v.variant, 'incarnation', v.incarnation,

@@ -25,10 +25,64 @@ $$;
 comment on function centralcloud.setting_definitions()
 is 'The settings that there are, with type, default, the pattern that a value must match and meaning.';
 
+create or replace function centralcloud.check_scoring() returns void
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    checked text;
+    fits boolean;
+begin
+    -- a setting that cannot be computed with would stop every contribution
+    foreach checked in array array['group_cap', 'half_life', 'scored_as_of', 'environment_weights', 'level_thresholds'] loop
+        begin
+            fits := centralcloud.fits_scoring(checked, centralcloud.get_setting(checked));
+        exception when data_exception then
+            fits := false;
+        end;
+        if not fits then
+            raise exception using errcode = 'invalid_parameter_value',
+                message = format('%L does not fit the setting %s', centralcloud.get_setting(checked), checked),
+                hint = 'See its default and description in centralcloud.configuration.';
+        end if;
+    end loop;
+end
+$$;
+
+comment on function centralcloud.check_scoring() is 'Raises 22023 when scores cannot be computed with the settings.';
+
+create or replace function centralcloud.fits_scoring(name text, value text) returns boolean
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select case name
+        when 'group_cap' then value::double precision > 0 and value::double precision <= 1e9
+        when 'half_life' then value::interval >= interval '1 second'
+        when 'scored_as_of' then coalesce(isfinite(value::timestamptz), true)
+        when 'environment_weights' then (
+            select coalesce(bool_and(w.value::double precision between 1e-6 and 1e6 or w.value::double precision = 0), true)
+            from jsonb_each_text(value::jsonb) as w
+        )
+        when 'level_thresholds' then (
+            select coalesce(bool_and(
+                t.key::centralcloud.level between 'low' and 'very_high'
+                and (t.value ->> 'groups')::bigint >= 1 and (t.value ->> 'confidence')::double precision between 0 and 1
+            ), false) is not false
+            from jsonb_each(value::jsonb) as t
+        )
+    end
+$$;
+
+comment on function centralcloud.fits_scoring(text, text)
+is 'Whether scores can be computed with a setting; raises an error of class 22 for one that cannot even be read.';
+
 create or replace function centralcloud.configure(settings jsonb) returns void
 language sql security definer
 set search_path = pg_catalog, pg_temp
-as $$ select centralcloud.change_settings(configure.settings) $$;
+as $$
+    select centralcloud.change_settings(configure.settings);
+    select centralcloud.check_scoring();
+$$;
 
 comment on function centralcloud.configure(jsonb)
 is 'Changes settings from a JSON object of names and values; null puts one back to its default. See the view '

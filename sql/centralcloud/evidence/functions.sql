@@ -55,9 +55,13 @@ begin
             when r.namespace !~ '^[a-z0-9_-]{1,64}$' or r.kind !~ '^[a-z0-9_-]{1,64}$'
                 then 'namespace or kind is not valid'
             when octet_length(r.name) not between 1 and 512 or r.name <> normalize(r.name, nfc)
+                or r.name ~ '[\u0001-\u001f\u007f-\u009f]' or r.name ~ '^\s|\s$'
                 then 'name is not valid'
             when r.version not between 1 and 9000000000000000000 then 'version is out of range'
-            when r.what = 'holding' then centralcloud.holding_refusal(r.version, r.withdrawn_through, r.variant, r.content)
+            when r.what = 'holding' then coalesce(
+                centralcloud.holding_refusal(r.version, r.withdrawn_through, r.variant, r.content),
+                centralcloud.label_refusal(r.summary, r.tags)
+            )
             when r.what = 'evidence' then centralcloud.evidence_refusal(
                 r.variant, r.incarnation, r.uses, r.successes, r.failures, r.last_used_at
             )
@@ -73,35 +77,58 @@ is 'Reads the records of contributions and judges each: a record that breaks the
 create or replace function centralcloud.holding_refusal(
     version bigint, withdrawn_through bigint, variant text, content jsonb
 ) returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-    select case
+begin
+    return case
         when coalesce(withdrawn_through, 0) > version then 'it is withdrawn in its own future'
         when variant is null and withdrawn_through is distinct from version then 'it has no variant and is not withdrawn'
         when variant is null then null
         when content is null then 'content is missing'
         when octet_length(content::text) > centralcloud.content_limit() then 'content is over the limit'
         when variant <> centralcloud.variant_of(content) then 'variant is not the hash of the content'
-    end
+    end;
+end
 $$;
 
 comment on function centralcloud.holding_refusal(bigint, bigint, text, jsonb)
 is 'Why the state of a holding is refused; null when it is not.';
 
-create or replace function centralcloud.evidence_refusal(
-    variant text, incarnation uuid, uses bigint, successes bigint, failures bigint, last_used_at timestamptz
-) returns text
+create or replace function centralcloud.label_refusal(summary text, tags text[]) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
+    -- an instance does not send such ones; they would swell a page beyond what the broker takes
     select case
+        when octet_length(summary) > 4096 then 'summary is over the limit'
+        when cardinality(tags) > 64
+            or exists (select from unnest(tags) as t (tag) where t.tag is null or octet_length(t.tag) not between 1 and 128)
+            then 'tags are not valid'
+    end
+$$;
+
+comment on function centralcloud.label_refusal(text, text[])
+is 'Why the summary or the labels of a holding are refused; null when they are not.';
+
+create or replace function centralcloud.evidence_refusal(
+    variant text, incarnation uuid, uses bigint, successes bigint, failures bigint, last_used_at timestamptz
+) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case
         when variant is null or incarnation is null or last_used_at is null
             then 'variant, incarnation or last_used_at is missing'
         when variant !~ '^[0-9a-f]{64}$' then 'variant is not a sha-256 in hex'
+        when not isfinite(last_used_at) then 'last_used_at is not finite'
+        -- so that the sum over all instances stays a bigint
+        when greatest(uses, successes, failures) > 1000000000000 then 'counters are out of range'
         when least(uses, successes, failures) < 0 or uses is distinct from successes + failures
             then 'counters do not add up'
-    end
+    end;
+end
 $$;
 
 comment on function centralcloud.evidence_refusal(text, uuid, bigint, bigint, bigint, timestamptz)
@@ -134,11 +161,11 @@ begin
         r.instance_id, r.artifact_id, r.variant, r.version, r.summary, r.tags
     from unnest(incoming) as r
     where r.refusal is null and r.what = 'holding' and r.variant is not null
-    order by r.artifact_id, r.variant, r.instance_id, r.version desc, r.state_hash desc
+    order by r.artifact_id, r.variant, r.instance_id, r.version desc, r.summary desc nulls last, r.tags desc
     on conflict (artifact_id, variant, instance_id) do update set
         version = excluded.version, summary = excluded.summary, tags = excluded.tags
-    where (excluded.version, excluded.summary, excluded.tags) > (c.version, c.summary, c.tags)
-        or excluded.version > c.version;
+    where (excluded.version, excluded.summary is not null, coalesce(excluded.summary, ''), excluded.tags)
+        > (c.version, c.summary is not null, coalesce(c.summary, ''), c.tags);
 
     insert into centralcloud.evidence as e (
         instance_id, artifact_id, variant, incarnation, uses, successes, failures, last_used_at, version, state_hash

@@ -37,7 +37,9 @@ begin
         select
             e.*, i.group_name,
             i.trust * coalesce((weights ->> i.environment)::double precision, 1)
-                * power(0.5, coalesce(greatest(extract(epoch from as_of - e.last_used_at), 0), 0) / half_life) as weight
+                -- after 100 half-lives nothing is left, and smaller numbers would underflow
+                * power(0.5, least(coalesce(greatest(extract(epoch from as_of - e.last_used_at), 0), 0) / half_life, 100))
+                as weight
         from centralcloud.evidence e
         join centralcloud.instance i using (instance_id)
         left join centralcloud.holding h using (artifact_id, instance_id)
@@ -76,6 +78,9 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- one session at a time computes an artifact anew, and the later one sees what the earlier one stored
+    perform from centralcloud.artifact as a
+    where a.artifact_id = any (artifact_ids) order by a.artifact_id for no key update;
     perform centralcloud.refresh_variants(artifact_ids), centralcloud.choose_winners(artifact_ids);
 end
 $$;
@@ -151,7 +156,7 @@ begin
         from centralcloud.variant v
         where v.artifact_id = any (artifact_ids) and v.content is not null and v.level <> 'retracted'
         order by v.artifact_id, v.pinned desc, v.level desc, v.confidence desc, v.uses desc,
-            v.last_used_at desc nulls last, v.variant
+            v.last_used_at desc nulls last, v.holders desc, v.variant
     ), updated as (
         update centralcloud.artifact a set
             variant = w.variant, summary = w.summary, tags = coalesce(w.tags, '{}'), holders = coalesce(w.holders, 0),
@@ -161,9 +166,9 @@ begin
         from unnest(artifact_ids) as i (artifact_id)
         left join winner w using (artifact_id)
         where a.artifact_id = i.artifact_id
-            and (a.variant, a.summary, a.tags, a.holders, a.uses, a.successes, a.confidence, a.level, a.pinned)
+            and (a.variant, a.summary, a.tags, a.holders, a.uses, a.successes, a.last_used_at, a.confidence, a.level, a.pinned)
                 is distinct from (w.variant, w.summary, coalesce(w.tags, '{}'), coalesce(w.holders, 0), coalesce(w.uses, 0),
-                    coalesce(w.successes, 0), coalesce(w.confidence, 0), coalesce(w.level, 'candidate'),
+                    coalesce(w.successes, 0), w.last_used_at, coalesce(w.confidence, 0), coalesce(w.level, 'candidate'),
                     coalesce(w.pinned, false))
         returning a.artifact_id
     )
@@ -176,8 +181,9 @@ end
 $$;
 
 comment on function centralcloud.choose_winners(uuid[])
-is 'Makes the best variant of each artifact its winner: pinned, then level, confidence, uses, recency, hash. What changed '
-'is indexed and waits to be published.';
+is 'Makes the best variant of each artifact its winner: pinned, then level, confidence, uses, recency, the number of its '
+'holders (so a changed content follows the old one that nobody holds any more), hash. What changed is indexed and waits '
+'to be published.';
 
 create or replace function centralcloud.index_artifacts(artifact_ids uuid[]) returns void
 language sql security definer

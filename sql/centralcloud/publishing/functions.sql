@@ -31,19 +31,31 @@ $$;
 comment on function centralcloud.refined_rows(uuid[])
 is 'Artifacts as they are sent to instances, with their size in bytes; one without a winner is a removal.';
 
-create or replace function centralcloud.publish(max_artifacts integer)
+create or replace function centralcloud.publish(max_artifacts integer, max_bytes bigint)
 returns table (message_id text, subject text, payload bytea)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
+    candidates uuid[];
     numbered uuid[];
 begin
-    with taken as (
-        delete from centralcloud.unpublished u where u.artifact_id in (
-            select q.artifact_id from centralcloud.unpublished q limit max_artifacts for update skip locked
-        ) returning u.artifact_id
+    -- what another session is changing just now is passed over and comes next time
+    candidates := array(
+        select a.artifact_id from centralcloud.artifact a
+        where a.artifact_id in (select u.artifact_id from centralcloud.unpublished u limit max_artifacts)
+        order by a.artifact_id for no key update skip locked
+    );
+    with sized as (
+        select artifact_id, sum(octet_length(v.content::text)) over (order by artifact_id) as size
+        from unnest(candidates) as c (artifact_id)
+        join centralcloud.artifact a using (artifact_id)
+        left join centralcloud.variant v using (artifact_id, variant)
+    ), taken as (
+        delete from centralcloud.unpublished u using sized s
+        where u.artifact_id = s.artifact_id and (s.artifact_id = candidates[1] or coalesce(s.size, 0) <= max_bytes)
+        returning u.artifact_id
     ), wanted as (
         -- what came and went unpublished is nobody's business
         select a.artifact_id, a.namespace, a.kind,
@@ -81,9 +93,10 @@ begin
 end
 $$;
 
-comment on function centralcloud.publish(integer)
-is 'Numbers changed artifacts in their topics, without holes, and returns the messages that push them. They are sent once '
-'at most: an instance that misses one sees the hole and asks for the page.';
+comment on function centralcloud.publish(integer, bigint)
+is 'Numbers changed artifacts in their topics, without holes, and returns the messages that push them: of at most so many '
+'artifacts and about so many bytes of content, one artifact at least. They are sent once at most: an instance that misses '
+'one sees the hole and asks for the page.';
 
 create or replace function centralcloud.heads(topics text[] default null) returns jsonb
 language sql stable security definer

@@ -23,16 +23,21 @@ is 'Id of an artifact, the same on every machine: a UUID of version 8 from a sha
 'namespace, kind and name.';
 
 create or replace function @extschema@.variant_of(content jsonb) returns text
-language sql immutable strict parallel safe
+language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
-as $$ select encode(sha256(convert_to(content::text, 'UTF8')), 'hex') $$;
+as $$
+begin
+    return encode(sha256(convert_to(content::text, 'UTF8')), 'hex');
+end
+$$;
 
 comment on function @extschema@.variant_of(jsonb) is 'Key of one content: the sha-256 of its jsonb text, in hex.';
 
 create or replace function @extschema@.content_limit() returns integer
 language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$ select 262144 $$;
+begin atomic
+    select 262144;
+end;
 
 comment on function @extschema@.content_limit() is 'Greatest size of an artifact''s content, in bytes of its jsonb text.';
 
@@ -163,7 +168,8 @@ declare
     n double precision := successes + failures;
     p double precision;
 begin
-    if n <= 0 then
+    -- nothing, or so little that its square would underflow
+    if n < 1e-9 then
         return 0;
     end if;
     p := successes / n;

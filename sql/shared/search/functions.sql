@@ -1,34 +1,40 @@
 create or replace function @extschema@.split_identifiers(value text) returns text
 language sql immutable strict parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
+begin atomic
     select regexp_replace(
         regexp_replace(value, '([a-z0-9])([A-Z])', '\1 \2', 'g'), '[_./:-]+', ' ', 'g'
-    )
-$$;
+    );
+end;
 
 comment on function @extschema@.split_identifiers(text)
 is 'A text with its identifiers (snake_case, camelCase, kebab-case, dotted) taken apart into words.';
 
 create or replace function @extschema@.text_of(content jsonb) returns text
-language sql immutable strict parallel safe
+language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-    select left(string_agg(leaf #>> '{}', ' '), 65536)
-    from jsonb_path_query(content, 'strict $.** ? (@.type() == "string")') as leaf
+begin
+    return (
+        select left(string_agg(leaf #>> '{}', ' '), 65536)
+        from jsonb_path_query(content, 'strict $.** ? (@.type() == "string")') as leaf
+    );
+end
 $$;
 
 comment on function @extschema@.text_of(jsonb) is 'The textual leaves of content, at most 64 Ki characters.';
 
 create or replace function @extschema@.words_of(name text, summary text, tags text[], content jsonb) returns tsvector
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-    select setweight(to_tsvector('english', name || ' ' || @extschema@.split_identifiers(name)), 'A')
+declare
+    leaves text := @extschema@.text_of(content);
+begin
+    return setweight(to_tsvector('english', name || ' ' || @extschema@.split_identifiers(name)), 'A')
         || setweight(to_tsvector('english', coalesce(summary, '')), 'B')
         || setweight(to_tsvector('english', array_to_string(tags, ' ')), 'C')
-        || setweight(to_tsvector('english', coalesce(t.leaves || ' ' || @extschema@.split_identifiers(t.leaves), '')), 'D')
-    from (select @extschema@.text_of(content)) as t (leaves)
+        || setweight(to_tsvector('english', coalesce(leaves || ' ' || @extschema@.split_identifiers(leaves), '')), 'D');
+end
 $$;
 
 comment on function @extschema@.words_of(text, text, text[], jsonb)
