@@ -132,6 +132,7 @@ def winner(candidates: Iterable[Mapping[str, Any]]) -> str | None:
             -row["confidence"],
             -row["uses"],
             -row["last_used_at"].timestamp() if row["last_used_at"] else math.inf,
+            -row["holders"],
             row["variant"],
         ),
     )

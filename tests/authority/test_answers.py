@@ -102,7 +102,7 @@ def test_candidates_are_answers_and_labelled(relay: Relay, ann: Speaker) -> None
 def test_answer_relevance_says_what_belongs_into_an_answer(
     relay: Relay, authority_db: psycopg.Connection, ann: Speaker
 ) -> None:
-    query = "failing requests of zebras at midnight"
+    query = "retry failing requests at midnight"
     configure = "select centralcloud.configure(%s)"
     authority_db.execute(configure, [Jsonb({"answer_relevance": 0})])
     relevances = [
@@ -179,6 +179,7 @@ def test_nobody_asks_in_another_s_name(relay: Relay, endpoint: str) -> None:
 
 def test_a_request_changes_nothing(relay: Relay, ann: Speaker) -> None:
     """Answering is reading: it works where nothing can be written."""
-    relay.connection.execute("set default_transaction_read_only = on")
-    assert names(relay, ann, query="nightly backup") == [("pattern", "nightly backup")]
-    assert request(relay, ann.asks("changes", namespace="ops", kind="pattern", after=0))["head"] == 1
+    with relay.connection.transaction():
+        relay.connection.execute("set transaction read only")
+        assert names(relay, ann, query="nightly backup") == [("pattern", "nightly backup")]
+        assert request(relay, ann.asks("changes", namespace="ops", kind="pattern", after=0))["head"] == 1

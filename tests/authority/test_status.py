@@ -40,7 +40,9 @@ def test_status_counts(relay: Relay, authority_db: psycopg.Connection) -> None:
 def test_status_says_whether_and_why_not_the_bridge_is_connected(
     relay: Relay, authority_db: psycopg.Connection, authority_superuser: psycopg.Connection
 ) -> None:
-    how = "select connected, error, bridge_version, bridge_seen_at is not null as seen from centralcloud.status()"
+    how = """
+        select connected, error, bridge_version, bridge_seen_at is not null as seen from centralcloud.status()
+    """
     assert row(authority_db, how) == {
         "connected": True,
         "error": None,
@@ -133,7 +135,10 @@ def test_a_search_that_cannot_be_is_an_error(
 
 
 def test_settings_are_seen_changed_and_put_back(authority_db: psycopg.Connection) -> None:
-    seen = "select value, default_value, changed_at is null as unchanged from centralcloud.configuration where name = %s"
+    seen = """
+        select value, default_value, changed_at is null as unchanged from centralcloud.configuration
+        where name = %s
+    """
     assert row(authority_db, seen, "group_cap") == {"value": "20", "default_value": "20", "unchanged": True}
     authority_db.execute(CONFIGURE, [Jsonb({"group_cap": 7, "answer_rows": 3})])
     assert row(authority_db, seen, "group_cap") == {"value": "7", "default_value": "20", "unchanged": False}
@@ -167,9 +172,13 @@ def test_settings_are_seen_changed_and_put_back(authority_db: psycopg.Connection
         ({"environment_weights": {"ci": "half"}}, "does not fit the setting environment_weights"),
         ({"environment_weights": {"ci": -1}}, "does not fit the setting environment_weights"),
         ({"level_thresholds": []}, "'[]' does not fit the setting level_thresholds"),
-        ({"level_thresholds": {"huge": {"confidence": 0.9, "groups": 5}}}, "does not fit the setting level_thresholds"),
-        ({"level_thresholds": {"high": {"confidence": "sure", "groups": 5}}}, "does not fit the setting level_thresholds"),
-        ({"level_thresholds": {"high": 0.9}}, "does not fit the setting level_thresholds"),
+        *(
+            ({"level_thresholds": {level: needed}}, "does not fit the setting level_thresholds")
+            for level, needed in [
+                ("huge", {"confidence": 0.9, "groups": 5}), ("candidate", {"confidence": 0.9, "groups": 5}),
+                ("high", {"confidence": "sure", "groups": 5}), ("high", {"groups": 5}), ("high", 0.9),
+            ]
+        ),
     ],
 )  # fmt: skip
 def test_a_setting_that_does_not_fit_is_an_error_and_changes_nothing(

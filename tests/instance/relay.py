@@ -39,7 +39,12 @@ class Relay:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.stream: dict[str, Any] = {"created": STREAM_CREATED, "messages": 0, "bytes": 0, "last_sequence": 0}
+        self.stream: dict[str, Any] = {
+            "created": STREAM_CREATED,
+            "messages": 0,
+            "bytes": 0,
+            "last_sequence": 0,
+        }
         self.sequence = 0
 
     def attach(self, version: str = "0.1.0", protocol: int = 1) -> Row:
@@ -135,13 +140,15 @@ class Relay:
     def acknowledge(self, message: Message, *, created: str = STREAM_CREATED) -> int:
         """Let the broker's acknowledgement of a contribution arrive and return its sequence number."""
         self.sequence += 1
-        self.result({
-            "message_id": message.message_id,
-            "ok": True,
-            "stream": STREAM,
-            "stream_created": created,
-            "sequence": self.sequence,
-        })
+        self.result(
+            {
+                "message_id": message.message_id,
+                "ok": True,
+                "stream": STREAM,
+                "stream_created": created,
+                "sequence": self.sequence,
+            }
+        )
         return self.sequence
 
     def receipt(self, *records: Row, heads: dict[str, int] | None = None) -> None:

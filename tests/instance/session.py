@@ -54,7 +54,9 @@ class Session:
     def call(self, function: str, **arguments: Any) -> list[Row]:
         """Call a function of the extension with named arguments and return its rows."""
         named = ", ".join(f"{name} => %({name})s" for name in arguments)
-        given = {name: Jsonb(value) if isinstance(value, dict) else value for name, value in arguments.items()}
+        given = {
+            name: Jsonb(value) if isinstance(value, dict) else value for name, value in arguments.items()
+        }
         with self.connection.cursor(row_factory=dict_row) as cursor:
             cursor.execute(f"select * from singularity.{function}({named})".encode(), given)
             return cursor.fetchall()
@@ -63,14 +65,18 @@ class Session:
         (row,) = self.call(function, **arguments)
         return row[function]
 
-    def learn(self, name: str | None, content: Any = "x", *, kind: str | None = "pattern", **more: Any) -> UUID:
+    def learn(
+        self, name: str | None, content: Any = "x", *, kind: str | None = "pattern", **more: Any
+    ) -> UUID:
         """Call learn(); `content` is any JSON value, or a Jsonb, or None for SQL's null."""
         content = content if content is None or isinstance(content, Jsonb) else Jsonb(content)
         return cast(UUID, self._value_of("learn", kind=kind, name=name, content=content, **more))
 
     def learn_many(self, artifacts: Any) -> int:
         """Call learn_many() with any JSON value, or None for SQL's null."""
-        return cast(int, self._value_of("learn_many", artifacts=None if artifacts is None else Jsonb(artifacts)))
+        return cast(
+            int, self._value_of("learn_many", artifacts=None if artifacts is None else Jsonb(artifacts))
+        )
 
     def lookup(self, name: str, *, kind: str = "pattern", **more: Any) -> Row | None:
         """Call lookup() and return its row, or None."""
@@ -92,7 +98,9 @@ class Session:
         """Return the names of what recall() returns."""
         return [row["name"] for row in self.recall(query, **more)]
 
-    def outcome(self, name: str, succeeded: bool | None = True, *, kind: str = "pattern", **more: Any) -> None:
+    def outcome(
+        self, name: str, succeeded: bool | None = True, *, kind: str = "pattern", **more: Any
+    ) -> None:
         """Call record_outcome()."""
         self.call("record_outcome", kind=kind, name=name, succeeded=succeeded, **more)
 

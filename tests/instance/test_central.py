@@ -7,13 +7,22 @@ from tests.instance.identity import variant_of
 from tests.instance.relay import EPOCH, Message, Relay, receipt_for, refined
 from tests.instance.session import Open, Row, Session, refused
 
+from singularity_lab import Lab
+
 TOPIC = "default/pattern"
 SUBJECT = "singularity.refined.default.pattern"
 
 
 def pushed(relay: Relay, *rows: Row, after: int, to: int, epoch: str = EPOCH) -> None:
     """Let a push of refined knowledge arrive."""
-    body = {"type": "refined", "epoch": epoch, "namespace": "default", "kind": "pattern", "from": after, "to": to}
+    body = {
+        "type": "refined",
+        "epoch": epoch,
+        "namespace": "default",
+        "kind": "pattern",
+        "from": after,
+        "to": to,
+    }
     relay.receive(SUBJECT, {**body, "rows": list(rows)})
 
 
@@ -32,7 +41,9 @@ def requests(relay: Relay, kind: str) -> list[Message]:
 
 def position(db: Session) -> tuple[int, int]:
     """Return position and head of the topic."""
-    row = db.row("select position, head from singularity.topic where namespace = 'default' and kind = 'pattern'")
+    row = db.row(
+        "select position, head from singularity.topic where namespace = 'default' and kind = 'pattern'"
+    )
     return row["position"], row["head"]
 
 
@@ -110,7 +121,9 @@ class TestBackfill:
         assert names == sorted([*(f"{n}" for n in range(500)), "changed"])
         (evidence,) = (record for record in sent if record["what"] == "evidence")
         assert (evidence["name"], evidence["uses"], evidence["successes"]) == ("changed", 2, 1)
-        (changed,) = (record for record in sent if record["name"] == "changed" and record["what"] == "holding")
+        (changed,) = (
+            record for record in sent if record["name"] == "changed" and record["what"] == "holding"
+        )
         assert changed["content"] == "new"
         assert db.outbox() == []
 
@@ -177,6 +190,22 @@ class TestBackfill:
         other.commit()
         relay.tick()
         assert [record["name"] for record in relay.send_all()] == ["late"]
+
+    def test_what_was_prepared_for_two_phases_is_queued_when_it_is_committed(self, lab: Lab) -> None:
+        cluster = lab.cluster(fsync=False, settings={"max_prepared_transactions": "2"})
+        instance = lab.instance(cluster=cluster)
+        with instance.connect() as connection, instance.connect(instance.relay) as bridge:
+            db, relay = Session(connection), Relay(Session(bridge))
+            db.begin()
+            db.learn("prepared")
+            db.run("prepare transaction 'learning'")
+            db.call("connect")
+            relay.attach()
+            relay.go_online()
+            relay.tick()
+            db.run("commit prepared 'learning'")
+            relay.tick()
+            assert [record["name"] for record in relay.send_all()] == ["prepared"]
 
     def test_what_was_open_and_is_rolled_back_is_never_queued(
         self, db: Session, other: Session, relay: Relay
@@ -321,7 +350,9 @@ class TestFollowing:
         assert db.known("one")["content"] == "changed"
         assert requests(online, "changes") == []
 
-    def test_a_push_beyond_a_hole_is_taken_in_and_the_hole_is_fetched(self, db: Session, online: Relay) -> None:
+    def test_a_push_beyond_a_hole_is_taken_in_and_the_hole_is_fetched(
+        self, db: Session, online: Relay
+    ) -> None:
         self.follow(db, online)
         pushed(online, refined("one", revision=1), after=0, to=1)
         pushed(online, refined("four", revision=4), after=3, to=4)
@@ -363,7 +394,9 @@ class TestFollowing:
         assert db.recall("thing") == []
         assert db.status()["cached_artifacts"] == 0
 
-    def test_an_authority_that_went_back_in_time_is_read_from_the_start(self, db: Session, online: Relay) -> None:
+    def test_an_authority_that_went_back_in_time_is_read_from_the_start(
+        self, db: Session, online: Relay
+    ) -> None:
         self.follow(db, online)
         pushed(online, refined("thing", "before", revision=9), after=0, to=9)
         online.heads({TOPIC: 2}, epoch="second-epoch")
@@ -375,7 +408,9 @@ class TestFollowing:
         assert db.known("thing")["content"] == "after"
         assert position(db) == (2, 2)
 
-    def test_a_request_without_an_answer_is_made_again(self, db: Session, online: Relay, owner: Session) -> None:
+    def test_a_request_without_an_answer_is_made_again(
+        self, db: Session, online: Relay, owner: Session
+    ) -> None:
         self.follow(db, online, head=5)
         (request,) = requests(online, "changes")
         online.result({"message_id": request.message_id, "ok": False, "error": "timeout"})
@@ -427,7 +462,9 @@ class TestFollowing:
 
 
 class TestRefinedKnowledge:
-    def test_what_is_neither_followed_held_nor_asked_for_is_not_taken(self, db: Session, online: Relay) -> None:
+    def test_what_is_neither_followed_held_nor_asked_for_is_not_taken(
+        self, db: Session, online: Relay
+    ) -> None:
         pushed(online, refined("stranger"), after=0, to=1)
         assert db.status()["cached_artifacts"] == 0
 
@@ -448,7 +485,9 @@ class TestRefinedKnowledge:
         assert db.known("thing")["content"] == "two"
         assert db.status()["cached_artifacts"] == 1
 
-    def test_what_is_known_to_be_in_step_is_not_stale(self, db: Session, online: Relay, owner: Session) -> None:
+    def test_what_is_known_to_be_in_step_is_not_stale(
+        self, db: Session, online: Relay, owner: Session
+    ) -> None:
         db.ask("thing")
         online.answer(online.question(), refined("thing"), heads={TOPIC: 1})
         owner.run("update singularity.central_copy set fetched_at = fetched_at - interval '2 hours'")

@@ -420,7 +420,9 @@ class TestWithdrawal:
         db.outcome("thing")
         after = {record["what"]: record for record in online.send_all()}
         assert after["holding"]["variant"] == before["holding"]["variant"]
-        assert before["holding"]["version"] < after["holding"]["withdrawn_through"] < after["holding"]["version"]
+        assert (
+            before["holding"]["version"] < after["holding"]["withdrawn_through"] < after["holding"]["version"]
+        )
         assert after["evidence"]["uses"] == 1
         assert after["evidence"]["version"] > after["holding"]["withdrawn_through"]
         assert db.known("thing")["uses"] == 7
@@ -463,7 +465,9 @@ class TestResending:
     def test_what_is_under_way_is_not_sent_again(self, online: Relay, sent: Message) -> None:
         assert self.resent(online) == []
 
-    @pytest.mark.parametrize("error", ["timeout", "no_responders", "disconnected", "stopped", "stream is full"])
+    @pytest.mark.parametrize(
+        "error", ["timeout", "no_responders", "disconnected", "stopped", "stream is full"]
+    )
     def test_what_the_broker_refused_is_sent_again_after_a_pause(
         self, online: Relay, sent: Message, error: str
     ) -> None:
@@ -472,9 +476,7 @@ class TestResending:
         assert again.records == sent.records
         assert again.message_id != sent.message_id
 
-    def test_the_pause_doubles_with_each_attempt(
-        self, online: Relay, owner: Session, sent: Message
-    ) -> None:
+    def test_the_pause_doubles_with_each_attempt(self, online: Relay, owner: Session, sent: Message) -> None:
         for attempt in (1, 2, 3):
             assert owner.value("select attempts from singularity.delivery") == attempt
             online.result({"message_id": sent.message_id, "ok": False, "error": "timeout"})
@@ -532,9 +534,17 @@ class TestResending:
         online.heads(passed=sequence)
         assert len(self.resent(online)) == 1
 
-    def test_nor_for_the_numbers_of_another_stream(self, online: Relay, owner: Session, sent: Message) -> None:
+    def test_nor_for_the_numbers_of_another_stream(
+        self, online: Relay, owner: Session, sent: Message
+    ) -> None:
         online.acknowledge(sent)
-        body = {"type": "heads", "epoch": "e", "heads": {}, "stream_created": "another", "stream_passed": 1000}
+        body = {
+            "type": "heads",
+            "epoch": "e",
+            "heads": {},
+            "stream_created": "another",
+            "stream_passed": 1000,
+        }
         online.receive("singularity.heads", body)
         self.age(owner, 1000)
         assert self.resent(online) == []
@@ -563,7 +573,9 @@ class TestResending:
         online.tick()
         assert owner.value("select count(*) from singularity.shipment") == 0
 
-    def test_the_present_state_is_sent_not_the_old_one(self, db: Session, online: Relay, sent: Message) -> None:
+    def test_the_present_state_is_sent_not_the_old_one(
+        self, db: Session, online: Relay, sent: Message
+    ) -> None:
         db.learn("thing", "changed")
         online.stream["created"] = "2026-02-02T00:00:00Z"
         assert [record["content"] for record in records(self.resent(online))] == ["changed"]

@@ -23,7 +23,12 @@ def test_every_version_is_there_newest_first(db: Session) -> None:
         ("two", False, False),
         ("one", False, True),
     ]
-    assert [v["variant"] for v in history] == [variant_of('"three"'), None, variant_of('"two"'), variant_of('"one"')]
+    assert [v["variant"] for v in history] == [
+        variant_of('"three"'),
+        None,
+        variant_of('"two"'),
+        variant_of('"one"'),
+    ]
     assert {v["origin"] for v in history} == {"local"}
     assert [v["version"] for v in history] == sorted((v["version"] for v in history), reverse=True)
     assert [v["learned_at"] for v in history] == sorted((v["learned_at"] for v in history), reverse=True)

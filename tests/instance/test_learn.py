@@ -59,7 +59,9 @@ def test_what_is_left_out_has_its_default(db: Session) -> None:
     assert (version["summary"], version["tags"], version["shared"]) == (None, [], True)
 
 
-@pytest.mark.parametrize("content", [{}, [], "", "text", 0, -1.5, False, True, [None], {"a": [1, {"b": None}]}])
+@pytest.mark.parametrize(
+    "content", [{}, [], "", "text", 0, -1.5, False, True, [None], {"a": [1, {"b": None}]}]
+)
 def test_content_is_any_json_but_null(db: Session, content: Any) -> None:
     db.learn("any", Jsonb(content))
     assert db.known("any")["content"] == content
@@ -117,7 +119,7 @@ def test_unchanged_content_changes_nothing(db: Session) -> None:
     "change", [{"content": {"v": 2}}, {"summary": "new"}, {"tags": ["new"]}, {"tags": []}, {"shared": False}]
 )
 def test_any_change_makes_a_version(db: Session, change: dict[str, Any]) -> None:
-    first = {"content": {"v": 1}, "summary": "old", "tags": ["old"]}
+    first: dict[str, Any] = {"content": {"v": 1}, "summary": "old", "tags": ["old"]}
     db.learn("changing", **first)
     db.learn("changing", **{"content": {"v": 1}, **change})
     new, old = db.history("changing")
@@ -194,7 +196,12 @@ ERRORS: list[tuple[dict[str, Any], str, str, str]] = [
     ({"name": "in\nside"}, "22023", "control characters", "control characters"),
     ({"name": "del\x7f-"}, "22023", "control characters", "control characters"),
     ({"name": "c1\x85-"}, "22023", "control characters", "control characters"),
-    ({"content": "x" * (LIMIT - 1)}, "54000", f"content has {LIMIT + 1} bytes, the limit is {LIMIT}", "reference"),
+    (
+        {"content": "x" * (LIMIT - 1)},
+        "54000",
+        f"content has {LIMIT + 1} bytes, the limit is {LIMIT}",
+        "reference",
+    ),
     ({"summary": "s" * 4097}, "54000", "summary has 4097 bytes, the limit is 4096", "content"),
     ({"tags": ["ok", None]}, "22023", "tag NULL is not valid", "1 to 128 bytes"),
     ({"tags": [""]}, "22023", "tag '' is not valid", "1 to 128 bytes"),

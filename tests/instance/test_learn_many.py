@@ -12,18 +12,20 @@ GOOD = {"kind": "pattern", "name": "good", "content": {"a": 1}}
 
 
 def test_every_element_is_learned_as_learn_does(db: Session) -> None:
-    learned = db.learn_many([
-        GOOD,
-        {
-            "kind": "prompt",
-            "name": "full",
-            "content": "c",
-            "summary": "s",
-            "tags": ["b", "a"],
-            "namespace": "team",
-            "shared": False,
-        },
-    ])
+    learned = db.learn_many(
+        [
+            GOOD,
+            {
+                "kind": "prompt",
+                "name": "full",
+                "content": "c",
+                "summary": "s",
+                "tags": ["b", "a"],
+                "namespace": "team",
+                "shared": False,
+            },
+        ]
+    )
     assert learned == 2
     assert db.known("good")["content"] == {"a": 1}
     full = db.known("full", kind="prompt", namespace="team")
@@ -88,15 +90,30 @@ ELEMENTS: list[tuple[Any, str, str, str]] = [
     ("text", "22023", "an artifact must be a JSON object, not string", "nothing was learned"),
     (None, "22023", "an artifact must be a JSON object, not null", "nothing was learned"),
     ([GOOD], "22023", "an artifact must be a JSON object, not array", "nothing was learned"),
-    ({**GOOD, "tag": "x"}, "22023", "unknown field 'tag'", "kind, name, content, summary, tags, namespace, shared"),
+    (
+        {**GOOD, "tag": "x"},
+        "22023",
+        "unknown field 'tag'",
+        "kind, name, content, summary, tags, namespace, shared",
+    ),
     ({**GOOD, "name": 7}, "22023", "field 'name' must be of type string, not number", "counted from 0"),
     ({**GOOD, "tags": "x"}, "22023", "field 'tags' must be of type array, not string", "counted from 0"),
     ({**GOOD, "tags": [["x"]]}, "22023", "a tag must be of type string, not array", "counted from 0"),
     ({**GOOD, "tags": [7]}, "22023", "a tag must be of type string, not number", "counted from 0"),
     ({**GOOD, "tags": [{"x": 1}]}, "22023", "a tag must be of type string, not object", "counted from 0"),
     ({**GOOD, "tags": [None]}, "22023", "tag NULL is not valid", "counted from 0"),
-    ({**GOOD, "shared": "yes"}, "22023", "field 'shared' must be of type boolean, not string", "counted from 0"),
-    ({**GOOD, "summary": {}}, "22023", "field 'summary' must be of type string, not object", "counted from 0"),
+    (
+        {**GOOD, "shared": "yes"},
+        "22023",
+        "field 'shared' must be of type boolean, not string",
+        "counted from 0",
+    ),
+    (
+        {**GOOD, "summary": {}},
+        "22023",
+        "field 'summary' must be of type string, not object",
+        "counted from 0",
+    ),
     ({**GOOD, "kind": "No"}, "22023", "kind 'No' is not valid", "1 to 64 characters"),
     ({**GOOD, "name": ""}, "22023", "name '' has 0 bytes", "1 to 512 bytes"),
     ({**GOOD, "content": None}, "22004", "content must not be null", "any other JSON"),
@@ -104,7 +121,12 @@ ELEMENTS: list[tuple[Any, str, str, str]] = [
     ({"kind": "pattern", "content": 1}, "22004", "name must not be null", "1 to 512 bytes"),
     ({"name": "x", "content": 1}, "22004", "kind must not be null", "1 to 64 characters"),
     ({}, "22004", "kind must not be null", "1 to 64 characters"),
-    ({**GOOD, "content": "x" * 262143}, "54000", "content has 262145 bytes, the limit is 262144", "reference"),
+    (
+        {**GOOD, "content": "x" * 262143},
+        "54000",
+        "content has 262145 bytes, the limit is 262144",
+        "reference",
+    ),
 ]
 
 

@@ -32,7 +32,15 @@ def test_the_key_is_matched_whole(db: Session) -> None:
 
 def test_a_central_copy_is_shown_as_one(db: Session, online: Relay) -> None:
     cache(
-        db, online, level="high", confidence=0.85, uses=40, successes=38, revision=7, summary="sum", tags=["t"]
+        db,
+        online,
+        level="high",
+        confidence=0.85,
+        uses=40,
+        successes=38,
+        revision=7,
+        summary="sum",
+        tags=["t"],
     )
     row = db.known("thing")
     assert row.pop("fetched_at") is not None

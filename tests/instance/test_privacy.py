@@ -61,7 +61,7 @@ class Story:
                 relay.go_online()
 
     def learn(self, step: Step, db: Session) -> None:
-        more = {"share": {"shared": True}, "keep private": {"shared": False}}.get(step, {})
+        more: dict[str, Any] = {"share": {"shared": True}, "keep private": {"shared": False}}.get(step, {})
         self.private = {"share": False, "keep private": True}.get(step, self.private)
         self.content = f"word{next(_numbers)}"
         db.learn(self.name, self.content, summary=self.content, tags=[self.content], **more)

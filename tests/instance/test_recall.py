@@ -12,7 +12,16 @@ from tests.instance.session import Session, refused
 
 @pytest.mark.parametrize(
     "query",
-    ["backoff", "politely", "network", "jitters", "retry-with-backoff", "retry with", "RETRY", "retrywithbackof"],
+    [
+        "backoff",
+        "politely",
+        "network",
+        "jitters",
+        "retry-with-backoff",
+        "retry with",
+        "RETRY",
+        "retrywithbackof",
+    ],
 )
 def test_name_summary_tags_and_text_are_searched(db: Session, query: str) -> None:
     db.learn("noise", {"say": "something else"}, summary="Unrelated", tags=["noise"])
@@ -114,7 +123,9 @@ def test_any_text_may_be_asked_for(steady: Session, query: str) -> None:
         assert all(0 <= row["score"] <= 1 for row in steady.recall(query))
 
 
-@pytest.mark.parametrize("query", ["'", "\\", "a' | 'b", "a & !b", ":*", "(", "%s", "' || pg_sleep(9) || '", "the"])
+@pytest.mark.parametrize(
+    "query", ["'", "\\", "a' | 'b", "a & !b", ":*", "(", "%s", "' || pg_sleep(9) || '", "the"]
+)
 def test_signs_of_the_query_language_are_only_text(steady: Session, query: str) -> None:
     steady.recall(query)
     steady.recall(query, kind="pattern", tags=[query])

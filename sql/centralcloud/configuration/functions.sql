@@ -60,14 +60,15 @@ as $$
         when 'half_life' then value::interval >= interval '1 second'
         when 'scored_as_of' then coalesce(isfinite(value::timestamptz), true)
         when 'environment_weights' then (
-            select coalesce(bool_and(w.value::double precision between 1e-6 and 1e6 or w.value::double precision = 0), true)
+            select coalesce(bool_and(coalesce(w.value::double precision between 0 and 1000, false)), true)
             from jsonb_each_text(value::jsonb) as w
         )
         when 'level_thresholds' then (
             select coalesce(bool_and(
                 t.key::centralcloud.level between 'low' and 'very_high'
-                and (t.value ->> 'groups')::bigint >= 1 and (t.value ->> 'confidence')::double precision between 0 and 1
-            ), false) is not false
+                and coalesce((t.value ->> 'groups')::bigint >= 1, false)
+                and coalesce((t.value ->> 'confidence')::double precision between 0 and 1, false)
+            ), true)
             from jsonb_each(value::jsonb) as t
         )
     end

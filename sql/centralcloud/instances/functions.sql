@@ -1,24 +1,57 @@
 create or replace function centralcloud.register_instances(subjects text[], bodies jsonb[]) returns void
-language sql security definer
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    insert into centralcloud.instance as i (instance_id, instance_name, environment, group_name, greatest_version)
-    select distinct on (s.instance_id)
-        s.instance_id, coalesce(b.body ->> 'instance_name', s.instance_id::text), coalesce(b.body ->> 'environment', 'dev'),
-        s.instance_id::text, v.greatest
-    from unnest(subjects, bodies) as b (subject, body)
-    cross join lateral (select centralcloud.check_speaker(b.subject, b.body)) as s (instance_id)
-    cross join lateral (
-        select coalesce(max((r.value ->> 'version')::bigint), 0)
-        from jsonb_array_elements(b.body -> 'records') as r
-    ) as v (greatest)
-    order by s.instance_id, v.greatest desc
+#variable_conflict use_column
+declare
+    speakers centralcloud.instance[] := array(
+        select distinct on (s.instance_id) row(
+            s.instance_id, coalesce(b.body ->> 'instance_name', s.instance_id::text),
+            coalesce(b.body ->> 'environment', 'dev'), s.instance_id::text, 1, false, null, null, v.greatest, now(), now(), null
+        )::centralcloud.instance
+        from unnest(subjects, bodies) as b (subject, body)
+        cross join lateral (select centralcloud.check_speaker(b.subject, b.body)) as s (instance_id)
+        cross join lateral (
+            select coalesce(max((r.value ->> 'version')::bigint), 0)
+            from jsonb_array_elements(b.body -> 'records') as r
+        ) as v (greatest)
+        order by s.instance_id, v.greatest desc
+    );
+    moved uuid[] := array(
+        select i.instance_id from unnest(speakers) as s
+        join centralcloud.instance i using (instance_id)
+        where s.greatest_version > i.greatest_version and s.environment <> i.environment
+    );
+begin
+    -- the message with the greatest version says who an instance is, in whatever order they come
+    insert into centralcloud.instance as i
+    select s.* from unnest(speakers) as s
     on conflict (instance_id) do update set
+        instance_name = case when excluded.greatest_version > i.greatest_version
+            then excluded.instance_name else i.instance_name end,
+        environment = case when excluded.greatest_version > i.greatest_version
+            then excluded.environment else i.environment end,
         greatest_version = greatest(i.greatest_version, excluded.greatest_version), last_heard_at = excluded.last_heard_at;
+    if cardinality(moved) > 0 then
+        perform centralcloud.queue_scores(moved);
+    end if;
+end
 $$;
 
 comment on function centralcloud.register_instances(text[], jsonb[])
-is 'Notes the instances that contribute and the greatest version each has sent.';
+is 'Notes the instances that contribute, the greatest version each has sent, and what each says of itself with it.';
+
+create or replace function centralcloud.queue_scores(instance_ids uuid[]) returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    insert into centralcloud.unscored
+    select distinct e.artifact_id from centralcloud.evidence as e where e.instance_id = any (queue_scores.instance_ids)
+    on conflict do nothing
+$$;
+
+comment on function centralcloud.queue_scores(uuid[])
+is 'Queues everything that instances have outcomes of, since these have another weight now.';
 
 create or replace function centralcloud.welcome(speaker uuid, request jsonb) returns jsonb
 language plpgsql security definer
@@ -45,10 +78,7 @@ begin
         extension_version = excluded.extension_version, last_heard_at = now()
     returning greatest_version into known;
     if rescored then
-        -- its outcomes have another weight now
-        insert into centralcloud.unscored
-        select distinct e.artifact_id from centralcloud.evidence e where e.instance_id = welcome.speaker
-        on conflict do nothing;
+        perform centralcloud.queue_scores(array[welcome.speaker]);
     end if;
     return jsonb_build_object('type', 'welcome', 'known_version', known, 'heads', centralcloud.heads());
 end

@@ -67,19 +67,26 @@ begin
     exception when data_exception then
         fits := false;
     end;
+    if fits and type = 'interval' then
+        fits := value::interval >= interval '0';
+    end if;
     if fits and allowed is not null then
         fits := value ~ allowed;
     end if;
     if not fits then
         raise exception using errcode = 'invalid_parameter_value',
             message = format('%L does not fit the setting %s', value, name),
-            hint = format('It is of type %s%s.', type, coalesce(' and must match ' || allowed, ''));
+            hint = format('It is of type %s%s.', type, case
+                when allowed is not null then ' and must match ' || allowed
+                when type = 'interval' then ' and not negative'
+            end);
     end if;
 end
 $$;
 
 comment on function @extschema@.check_setting(text, text, text, text)
-is 'Raises 22023 when a value cannot be cast to the type of its setting or does not match its pattern.';
+is 'Raises 22023 when a value cannot be cast to the type of its setting, is a negative interval or does not match its '
+'pattern.';
 
 create or replace view @extschema@.configuration as
 select

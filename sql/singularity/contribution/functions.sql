@@ -125,6 +125,10 @@ begin
             where a.datname = current_database() and a.pid <> pg_backend_pid()
                 and greatest(age(a.backend_xid), age(a.backend_xmin)) >= age(c.backfill_after::xid)
         )
+        and not exists (
+            select from pg_prepared_xacts as p
+            where p.database = current_database() and age(p.transaction) >= age(c.backfill_after::xid)
+        )
     ) then
         perform singularity.backfill();
         update singularity.authority set backfill_after = null;

@@ -11,7 +11,7 @@ as $$
     ('answer_ttl', 'interval', '1 hour', null, 'How long a central copy or an answer is fresh.'),
     ('negative_ttl', 'interval', '5 minutes', null, 'How long "the authority knows nothing" is remembered.'),
     ('question_ttl', 'interval', '1 hour', null, 'How long a question without an answer stays open.'),
-    ('good_relevance', 'double precision', '0.5', null,
+    ('good_relevance', 'double precision', '0.5', '^(0?\.[0-9]+|[01](\.0*)?)$',
         'Relevance, 0 to 1, from which a row is a good answer; a recall without one makes a question.')
 $$;
 
