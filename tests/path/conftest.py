@@ -1,6 +1,12 @@
-"""A team on real servers: two machines with an instance each, the authority, NATS and three bridges."""
+"""A team on real servers: two machines with an instance each, the authority, NATS and three bridges.
 
-from collections.abc import Iterator
+Starting one takes longer than most tests, so the tests of a worker share it: each uses names of its own and leaves
+everything running.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import psycopg
@@ -11,6 +17,11 @@ from tests.support import Row, row, rows, value
 from singularity_lab import Bridge, Database, Lab, NatsServer, wait_until
 
 
+def fresh(word: str) -> str:
+    """Return a name that no other test uses."""
+    return f"{word}-{uuid.uuid4().hex[:12]}"
+
+
 class Machine:
     """An instance as its user sees it, with its bridge."""
 
@@ -19,7 +30,7 @@ class Machine:
         self.connection = database.connect()
 
     def learn(self, name: str, content: Any, kind: str = "pattern", **more: Any) -> None:
-        """Learn an artifact."""
+        """Learn an artifact; `more` are further arguments of learn()."""
         extra = "".join(f", {key} => %({key})s" for key in more)
         query = f"select singularity.learn(%(kind)s, %(name)s, %(content)s{extra})"
         self.connection.execute(
@@ -36,11 +47,26 @@ class Machine:
         query = "select singularity.record_outcome('pattern', %s, %s) from generate_series(1, %s)"
         self.connection.execute(query, [name, succeeded, times])
 
+    def call(self, call: str, *parameters: Any) -> Any:
+        """Call a function of the extension and return its value."""
+        return value(self.connection, f"select singularity.{call}", *parameters)
+
+    def copy_of(self, name: str, kind: str = "pattern") -> Any:
+        """Return the content of the copy of the authority's version, None when there is none here."""
+        query = "select content from singularity.central_copy where name = %s and kind = %s"
+        found = rows(self.connection, query, name, kind)
+        return found[0]["content"] if found else None
+
     def status(self) -> Row:
         """Return how the instance stands."""
         return row(self.connection, "select * from singularity.status()")
 
-    def until(self, condition: Any, message: str, timeout: float = 30) -> Any:
+    def reconnect(self) -> None:
+        """Open the user's connection again, after its server was down."""
+        self.connection.close()
+        self.connection = self.database.connect()
+
+    def until(self, condition: Callable[[], Any], message: str, timeout: float = 45) -> Any:
         """Wait for a condition; says the status when it does not come true."""
         return wait_until(condition, timeout, lambda: f"{message}; status {self.status()}")
 
@@ -68,11 +94,12 @@ class Team:
         self.server = lab.cluster("server")
         self.central = lab.authority("central", cluster=self.server)
         self.central_bridge = lab.bridge(self.central, self.nats)
-        self.ann = self._machine("ann", "laptop")
-        self.bob = self._machine("bob", "server")
+        self.ann = self.machine("ann", "laptop")
+        self.bob = self.machine("bob", "server")
         self.curator: psycopg.Connection = self.central.connect()
 
-    def _machine(self, name: str, cluster: str) -> Machine:
+    def machine(self, name: str, cluster: str) -> Machine:
+        """Make an instance with its bridge, and connect it."""
         database = self.lab.instance(name, cluster=self.lab.cluster(cluster))
         machine = Machine(database, self.lab.bridge(database, self.nats))
         machine.connection.execute("select singularity.configure(%s), singularity.connect()", [name])
@@ -83,14 +110,21 @@ class Team:
         query = "select exists (select from centralcloud.artifact where name = %s and variant is not null)"
         return bool(value(self.curator, query, name))
 
+    def close(self) -> None:
+        """Close the connections of the users; the lab ends the rest."""
+        for connection in (self.ann.connection, self.bob.connection, self.curator):
+            connection.close()
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture(scope="session")
 def running_team(request: pytest.FixtureRequest) -> Iterator[Team]:
-    """Start a team for the tests of a module."""
+    """Start a team for the tests of a worker."""
     failed_before = request.session.testsfailed
     lab = Lab()
-    with lab:
-        yield Team(lab)
+    with lab, ExitStack() as ending:
+        team = Team(lab)
+        ending.callback(team.close)
+        yield team
         lab.keep_logs = request.session.testsfailed > failed_before
 
 

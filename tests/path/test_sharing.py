@@ -2,19 +2,13 @@
 
 import asyncio
 import json
-import uuid
 
 import nats
 from nats.aio.msg import Msg
-from tests.path.conftest import Team
+from tests.path.conftest import Machine, Team, fresh
 from tests.support import row, rows, value
 
 from singularity_lab import wait_until
-
-
-def fresh(word: str) -> str:
-    """Return a name that no other test uses."""
-    return f"{word}-{uuid.uuid4().hex[:12]}"
 
 
 def test_what_one_learns_another_looks_up(team: Team) -> None:
@@ -92,13 +86,12 @@ def test_outcomes_of_both_raise_level_and_confidence(team: Team) -> None:
     team.bob.record(name, 12)
     team.ann.record(name, 6)
     for machine in (team.ann, team.bob):
-        machine.until(
-            lambda machine=machine: (
-                ((machine.lookup(name) or {})["level"], (machine.lookup(name) or {})["uses"])
-                == ("medium", 18)
-            ),
-            "level medium after 18 uses",
-        )
+
+        def risen(machine: Machine = machine) -> bool:
+            found = machine.lookup(name) or {}
+            return (found["level"], found["uses"]) == ("medium", 18)
+
+        machine.until(risen, "level medium after 18 uses")
 
 
 def test_rivals_meet_and_the_better_proved_one_wins_everywhere(team: Team) -> None:

@@ -240,15 +240,9 @@ begin
     )
     select
         jsonb_agg(s.record order by s.version) as records,
-        max(case when s.offered_version = s.version then s.attempts + 1 else 1 end) as attempt,
-        coalesce(array_agg(s.artifact_id) filter (where s.record ->> 'what' = 'holding' and not s.record ? 'variant'), '{}')
-            as withdrawn,
-        (select count(*) from entry e where e.version is null) as dropped
+        max(case when s.offered_version = s.version then s.attempts + 1 else 1 end) as attempt
     into taken
     from sent s;
-    if cardinality(taken.withdrawn) > 0 then
-        perform singularity.make_withdrawn_evidence_private(taken.withdrawn);
-    end if;
     if taken.records is null then
         return;
     end if;

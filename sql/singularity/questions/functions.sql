@@ -152,9 +152,13 @@ language sql security definer
 set search_path = pg_catalog, pg_temp
 as $$
     delete from singularity.question as q
-    where q.asked_at < now() - greatest(
-        singularity.get_setting('question_ttl')::interval, singularity.get_setting('answer_ttl')::interval,
-        singularity.get_setting('negative_ttl')::interval
+    where q.question_id in (
+        select o.question_id from singularity.question as o
+        where o.asked_at < now() - greatest(
+            singularity.get_setting('question_ttl')::interval, singularity.get_setting('answer_ttl')::interval,
+            singularity.get_setting('negative_ttl')::interval
+        )
+        for update skip locked
     );
 $$;
 

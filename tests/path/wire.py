@@ -1,0 +1,68 @@
+"""Somebody else on the NATS server, who hears everything and may say anything."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+
+class Wire:
+    """A client of its own in a thread of its own; `heard` grows while the block runs."""
+
+    def __init__(self, url: str) -> None:
+        self.heard: list[tuple[str, bytes]] = []
+        self._url = url
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._client: Client | None = None
+
+    def contributions(self) -> list[tuple[str, bytes]]:
+        """Return subject and payload of the contributions heard so far."""
+        return [(subject, payload) for subject, payload in list(self.heard) if ".contribute." in subject]
+
+    def everything(self) -> bytes:
+        """Return all bytes heard so far, subjects and payloads."""
+        return b"\n".join(subject.encode() + b" " + payload for subject, payload in list(self.heard))
+
+    def say(self, *messages: tuple[str, bytes]) -> None:
+        """Publish, and return when the server has it all."""
+        self._run(self._say(messages))
+
+    async def _say(self, messages: tuple[tuple[str, bytes], ...]) -> None:
+        client = self._connected()
+        for subject, payload in messages:
+            await client.publish(subject, payload)
+        await client.flush(timeout=30)
+
+    async def _open(self) -> None:
+        self._client = await nats.connect(self._url)
+        await self._client.subscribe(">", cb=self._hear)
+        await self._client.flush()
+
+    async def _hear(self, message: Msg) -> None:
+        self.heard.append((message.subject, message.data))
+
+    def _connected(self) -> Client:
+        assert self._client is not None
+        return self._client
+
+    def _run(self, doing: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(doing, self._loop).result(60)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._run(self._open())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._run(self._connected().drain())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
