@@ -16,3 +16,5 @@ begin
     grant centralcloud_reader to centralcloud_curator;
 end
 $$;
+
+comment on schema centralcloud is 'What the authority knows and who taught it; call its functions, read its tables and views.';

@@ -16,3 +16,5 @@ begin
     grant singularity_reader to singularity_writer;
 end
 $$;
+
+comment on schema singularity is 'What this machine knows and how it shares it; call its functions, read its tables and views.';
