@@ -119,7 +119,7 @@ def test_what_was_forgotten_is_not_found(db: Session) -> None:
 @given(query=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_may_be_asked_for(steady: Session, query: str) -> None:
-    if query.strip(" "):
+    if any(character.isalnum() for character in query):
         assert all(0 <= row["score"] <= 1 for row in steady.recall(query))
 
 

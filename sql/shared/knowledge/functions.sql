@@ -67,6 +67,7 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    blank constant text := '[\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]';
     result text := normalize(name, nfc);
 begin
     if result is null then
@@ -78,8 +79,9 @@ begin
             message = format('name %L has %s bytes', left(result, 100), octet_length(result)),
             hint = 'A name has 1 to 512 bytes.';
     end if;
-    -- the control characters of ASCII and of Latin-1, written by number so that no editor can change them
-    if result ~ '[\u0001-\u001f\u007f-\u009f]' or result ~ '^\s|\s$' then
+    -- The control characters of ASCII and Latin-1 and the blanks of Unicode, by number: no editor can change them, and
+    -- they do not depend on the locale as \s does.
+    if result ~ '[\u0001-\u001f\u007f-\u009f]' or result ~ ('^' || blank || '|' || blank || '$') then
         raise exception using errcode = 'invalid_parameter_value',
             message = format('name %L has control characters or outer blanks', left(result, 100)),
             hint = 'Trim the name and leave control characters out.';
@@ -172,7 +174,7 @@ begin
     if n < 1e-9 then
         return 0;
     end if;
-    p := successes / n;
+    p := case when successes < 1e-9 then 0 else successes / n end;
     return greatest(0, (p + z * z / (2 * n) - z * sqrt((p * (1 - p) + z * z / (4 * n)) / n)) / (1 + z * z / n));
 end
 $$;
