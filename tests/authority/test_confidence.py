@@ -35,8 +35,8 @@ def teach_and_use(relay: Relay, counts: list[tuple[int, int]], content: str = "a
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    successes=st.one_of(st.integers(0, 50), st.floats(0, 1e6)),
-    failures=st.one_of(st.integers(0, 50), st.floats(0, 1e6)),
+    successes=st.one_of(st.integers(0, 50), st.floats(1e-3, 1e6)),
+    failures=st.one_of(st.integers(0, 50), st.floats(1e-3, 1e6)),
 )
 def test_the_bound_is_the_root_of_wilson_s_equation(
     authority_superuser: psycopg.Connection, successes: float, failures: float
