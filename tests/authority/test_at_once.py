@@ -1,5 +1,6 @@
 """What is applied in two sessions at the same time is not lost: scores and winners see both."""
 
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 from tests.authority.speaker import Speaker, speakers
-from tests.support import Message, Relay, row, value
+from tests.support import Message, Relay, row, rows, value
 
 from singularity_lab import Database, wait_until
 
@@ -116,3 +117,21 @@ def test_questions_and_reports_wait_for_no_arrival(
         assert value(authority_db, "select count(*) from centralcloud.search('aardvark')") == 1
         assert value(authority_db, "select artifacts from centralcloud.status()") == 1
         assert value(authority_db, "select artifacts from centralcloud.statistics()") == 1
+
+
+def test_publishing_passes_over_what_is_arriving(relay: Relay, authority: Database) -> None:
+    ann = Speaker(1)
+    relay.give([ann.says(ann.holds("old", "busy"), ann.holds("old", "idle"))])
+    outgoing = "select payload from centralcloud.bridge_outgoing('refined', 64)"
+
+    def published(connection: psycopg.Connection) -> list[tuple[str, str, int]]:
+        bodies = [json.loads(found["payload"]) for found in rows(connection, outgoing)]
+        return [(r["name"], r["content"], r["revision"]) for body in bodies for r in body["rows"]]
+
+    with authority.connect(authority.relay) as other:
+        other.execute("set lock_timeout = '50ms'")
+        with relay.connection.transaction():
+            relay.give([ann.says(ann.holds("new", "busy"))])
+            assert published(other) == [("idle", "old", 1)]
+        assert published(other) == [("busy", "new", 2)]
+        assert published(other) == []

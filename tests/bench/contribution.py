@@ -80,7 +80,7 @@ def _measure(
     def rate(durations: Sequence[float]) -> list[float]:
         return [len(artifacts) / duration for duration in durations]
 
-    yield single(NAME, f"{title}: last learn to all committed at the authority", "s", committing)
+    yield single(NAME, f"{title}: last learn to all committed", "s", committing)
     unit = "records/s"
     yield compare(
         NAME, f"{title}: contribution", unit, rate(committing), "executemany, 300 a commit", rate(inserting)

@@ -7,7 +7,7 @@ import pytest
 from tests.instance.relay import Relay
 from tests.instance.session import NO_WAITING, Open, Session
 
-from singularity_lab import Cluster, Database
+from singularity_lab import Cluster, Database, Lab
 
 
 @pytest.fixture
@@ -94,3 +94,9 @@ def steady(steady_database: Database) -> Iterator[Session]:
         relay.outgoing("contribution")
         with steady_database.connect() as connection:
             yield Session(connection)
+
+
+@pytest.fixture
+def lab_instance(lab: Lab) -> Database:
+    """Make an instance on a server of the test's own."""
+    return lab.instance(cluster=lab.cluster(fsync=False))

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 from tests.instance.identity import artifact_id, variant_of
 from tests.instance.session import Session, refused
+
+from singularity_lab import Cluster
 
 LIMIT = 262144
 NULL_CONTENT = Jsonb(None)
@@ -208,6 +211,31 @@ ERRORS: list[tuple[dict[str, Any], str, str, str]] = [
     ({"tags": ["t" * 129]}, "22023", f"tag '{'t' * 100}' is not valid", "1 to 128 bytes"),
     ({"tags": [str(n) for n in range(65)]}, "54000", "there are 65 tags, the limit is 64", "tags"),
 ]
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_what_a_name_may_be_does_not_depend_on_the_locale(cluster: Cluster, locale: str) -> None:
+    """Python's blanks are those of Unicode, and four control characters that no name may have anywhere."""
+    blanks = [chr(code) for code in range(0x110000) if chr(code).isspace()]
+    name = f"locale_{locale.lower().replace('.', '_').replace('-', '_')}"
+    with cluster.connect() as connection:
+        connection.execute(
+            f"create database {name} template template0 encoding 'UTF8' locale '{locale}'".encode()
+        )
+    try:
+        with cluster.connect(name) as connection:
+            connection.execute("create extension singularity cascade")
+            db = Session(connection)
+            for blank in blanks:
+                for wrong in (f"{blank}x", f"x{blank}"):
+                    with pytest.raises(psycopg.errors.InvalidParameterValue, match="outer blanks"):
+                        db.learn(wrong)
+            for right in ("a b", "a\u3000b", "\u200bx", "x\u00ad", "\ufeffx"):
+                db.learn(right)
+            db.learn("\u00e4pfel", "s\u00fc\u00dfe \u00c4pfel")
+            assert db.names("\u00e4pfel") == ["\u00e4pfel"]
+    finally:
+        cluster.drop_database(name)
 
 
 @pytest.mark.parametrize(("wrong", "sqlstate", "message", "hint"), ERRORS)

@@ -125,3 +125,32 @@ def test_a_second_bridge_of_the_authority_takes_over(team: Team) -> None:
     team.central_bridge.start()
     team.ann.until_confirmed()
     team.ann.until_online()
+
+
+def test_a_full_stream_only_delays(team: Team) -> None:
+    limit = "select centralcloud.configure(jsonb_build_object('stream_max_bytes', %s::bigint))"
+    kind = fresh("much")
+
+    def stream() -> dict[str, int]:
+        (account,) = team.nats.monitor("jsz?streams=1&config=1")["account_details"]
+        (found,) = account["stream_detail"]
+        return {"limit": found["config"]["max_bytes"], "bytes": found["state"]["bytes"]}
+
+    team.curator.execute(limit, [1_200_000])
+    wait_until(lambda: stream()["limit"] == 1_200_000, 20, "the stream to be smaller")
+    team.central_bridge.freeze()
+    try:
+        for n in range(100):
+            team.ann.learn(f"n{n}", f"{n}" + "x" * 30_000, kind)
+        refused = "select exists (select from singularity.shipment where failed_at is not null)"
+        team.ann.until(lambda: value(team.ann.connection, refused), "the stream to be full")
+        assert 0 < stream()["bytes"] <= 1_200_000
+        assert team.ann.status()["outbox_entries"] == 100
+    finally:
+        team.central_bridge.thaw()
+    held = "select count(*) from centralcloud.artifact where kind = %s and variant is not null"
+    team.ann.until(lambda: value(team.curator, held, kind) == 100, "everything at the authority", 60)
+    team.ann.until_confirmed()
+    team.curator.execute(limit, [None])
+    wait_until(lambda: stream()["limit"] > 1_200_000, 20, "the stream to be as before")
+    team.bob.until_online()

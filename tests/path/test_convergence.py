@@ -38,11 +38,17 @@ def live(machine: Machine, names: list[str], kind: str, chance: random.Random) -
                 machine.call("record_outcome(%s, %s, %s)", kind, name, chance.random() < 0.7)
 
 
-def applied(team: Team) -> bool:
-    """Say whether the authority has applied everything in the stream."""
-    (account,) = team.nats.monitor("jsz?streams=1&consumers=1")["account_details"]
-    (stream,) = (s for s in account["stream_detail"] if s["name"] == "singularity_contributions")
-    return bool(stream["state"]["messages"] == 0)
+def settled(team: Team) -> bool:
+    """Say whether everything is said, applied and published."""
+    (account,) = team.nats.monitor("jsz?streams=1")["account_details"]
+    said = (
+        "select not exists (select from singularity.outcome) and not exists (select from singularity.outbox)"
+    )
+    return (
+        all(value(machine.connection, said) for machine in (team.ann, team.bob))
+        and all(stream["state"]["messages"] == 0 for stream in account["stream_detail"])
+        and value(team.curator, "select unpublished from centralcloud.status()") == 0
+    )
 
 
 def test_all_messages_again_in_any_order_change_nothing(team: Team) -> None:
@@ -51,9 +57,8 @@ def test_all_messages_again_in_any_order_change_nothing(team: Team) -> None:
     with Wire(team.nats.url) as wire:
         for seed, machine in enumerate((team.ann, team.bob, team.ann)):
             live(machine, names, kind, random.Random(seed))
-        for machine in (team.ann, team.bob):
-            machine.until_confirmed()
-        contributions = wire.contributions()
+        wait_until(lambda: settled(team), 45, "everything to arrive")
+        contributions = list(wire.heard)
         assert len(contributions) >= 2
         before = rows(team.curator, KNOWN, kind)
         assert len(before) >= 6
@@ -61,7 +66,7 @@ def test_all_messages_again_in_any_order_change_nothing(team: Team) -> None:
         for _ in range(2):
             chance.shuffle(contributions)
             wire.say(*contributions)
-    wait_until(lambda: applied(team), 30, "the stream to be empty")
+    wait_until(lambda: settled(team), 45, "everything to be applied again")
     assert rows(team.curator, KNOWN, kind) == before
     assert value(team.curator, "select twin_alarms from centralcloud.status()") == 0
 

@@ -1,11 +1,9 @@
 """From learn on one machine to recall on another, through real bridges and a real NATS server."""
 
-import asyncio
 import json
 
-import nats
-from nats.aio.msg import Msg
 from tests.path.conftest import Machine, Team, fresh
+from tests.path.wire import Wire
 from tests.support import row, rows, value
 
 from singularity_lab import wait_until
@@ -149,31 +147,17 @@ def test_connecting_sends_what_was_learned_before(team: Team) -> None:
 
 
 def test_what_is_not_shared_never_leaves(team: Team) -> None:
-    heard: list[bytes] = []
-
-    async def listen_while_learning() -> None:
-        client = await nats.connect(team.nats.url)
-
-        async def keep(message: Msg) -> None:
-            heard.append(message.subject.encode() + message.data)
-
-        await client.subscribe(">", cb=keep)
-        await client.flush()
-        await asyncio.to_thread(learn)
-        await client.drain()
-
-    def learn() -> None:
+    with Wire(team.nats.url, ">") as wire:
         team.ann.learn("kept-private", "whisper", shared=False, summary="whisper", tags=["whisper"])
         team.ann.record("kept-private", 3)
         team.ann.learn("told-first", "spoken")
         team.ann.until_confirmed()
         team.ann.learn("told-first", "whisper", shared=False)
+        team.ann.record("told-first", 3)
         team.ann.learn("spoken-last", "spoken")
         team.ann.until_confirmed()
-
-    asyncio.run(listen_while_learning())
-    everything = b"".join(heard)
-    assert b"spoken-last" in everything
+        wait_until(lambda: b"spoken-last" in wire.everything(), 20, "what is shared to be heard")
+        everything = wire.everything()
     assert b"whisper" not in everything
     assert b"kept-private" not in everything
     wait_until(lambda: not team.authority_has("told-first"), 20, "what was told first to be withdrawn")

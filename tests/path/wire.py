@@ -1,4 +1,4 @@
-"""Somebody else on the NATS server, who hears everything and may say anything."""
+"""Somebody else on the NATS server, who hears what there is to hear and may say anything."""
 
 import asyncio
 import threading
@@ -12,18 +12,18 @@ from nats.aio.msg import Msg
 
 
 class Wire:
-    """A client of its own in a thread of its own; `heard` grows while the block runs."""
+    """A client of its own in a thread of its own; `heard` grows while the block runs.
 
-    def __init__(self, url: str) -> None:
+    Who listens to ">" listens to the inboxes of bridges that were killed a moment ago too, so what they had asked the
+    stream for is still delivered, to nobody: it comes again after the consumer's patience.
+    """
+
+    def __init__(self, url: str, subject: str = "singularity.contribute.*") -> None:
         self.heard: list[tuple[str, bytes]] = []
-        self._url = url
+        self._url, self._subject = url, subject
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._client: Client | None = None
-
-    def contributions(self) -> list[tuple[str, bytes]]:
-        """Return subject and payload of the contributions heard so far."""
-        return [(subject, payload) for subject, payload in list(self.heard) if ".contribute." in subject]
 
     def everything(self) -> bytes:
         """Return all bytes heard so far, subjects and payloads."""
@@ -41,7 +41,7 @@ class Wire:
 
     async def _open(self) -> None:
         self._client = await nats.connect(self._url)
-        await self._client.subscribe(">", cb=self._hear)
+        await self._client.subscribe(self._subject, cb=self._hear)
         await self._client.flush()
 
     async def _hear(self, message: Msg) -> None:
