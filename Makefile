@@ -4,6 +4,7 @@ SERVERS = $(shell ls -v /usr/lib/postgresql/*/bin/postgres 2>/dev/null)
 PG_CONFIG ?= $(if $(SERVERS),$(dir $(lastword $(SERVERS)))pg_config,pg_config)
 VENV := .venv/bin
 PGXS_MAKE = $(MAKE) --no-print-directory -C extension PG_CONFIG='$(PG_CONFIG)'
+SERVER_FILES = $(DESTDIR)$$($(PG_CONFIG) --sharedir)/singularity
 ADMIN = $(if $(DESTDIR),,$(if $(shell test -w "$$($(PG_CONFIG) --sharedir)/extension" || echo no),sudo))
 TYPED := python tests extension
 export PG_CONFIG
@@ -16,16 +17,21 @@ all: build
 deps: ## install what is missing: PostgreSQL, PL/Python, pgvector, .venv
 	@extension/deps.sh
 
-build: ## write the extensions' install scripts
+build: ## write the install scripts, collect the server's Python packages and the model
 	@$(PGXS_MAKE) -s all
+	@extension/server-files.sh collect
 
 install: build ## install both extensions into the server's folders (sudo where needed)
+	@if diff -qr build/server "$(SERVER_FILES)" >/dev/null 2>&1; then :; else \
+	  echo "install: into $(SERVER_FILES)"; \
+	  $(ADMIN) extension/server-files.sh install "$(SERVER_FILES)"; fi
 	@if $(INSTALLED); then echo 'install: already there'; else \
 	  echo "install: into $(DESTDIR)$$($(PG_CONFIG) --sharedir)/extension"; \
 	  $(ADMIN) $(PGXS_MAKE) -s install DESTDIR='$(DESTDIR)'; fi
 
 uninstall: ## remove them again
 	@$(ADMIN) $(PGXS_MAKE) -s uninstall DESTDIR='$(DESTDIR)'
+	@$(ADMIN) extension/server-files.sh uninstall "$(SERVER_FILES)"
 
 installcheck: ## run tests/sql against the server that psql reaches
 	@$(PGXS_MAKE) -s installcheck
@@ -53,13 +59,17 @@ demo: ready ## two instances and an authority on this machine (KEEP=1 keeps them
 bench: ready ## measure (BENCH_ARGS= passes options on)
 	@$(call timed,bench,$(VENV)/python -m tests.bench $(BENCH_ARGS))
 
+bench-search: ready ## measure what recall finds and how fast (BENCH_ARGS= passes options on)
+	@$(call timed,bench-search,$(VENV)/python -m tests.bench.search $(BENCH_ARGS))
+
 soak: ready ## run with faults for a long time (SOAK_ARGS= passes options on)
 	@$(call timed,soak,$(VENV)/python -m tests.bench.soak $(SOAK_ARGS))
 
-lock: deps ## pin the newest Python packages in python/requirements.txt
+lock: deps ## pin the newest Python packages in python/requirements*.txt
 	@$(VENV)/python -m pip install --quiet uv
-	@$(VENV)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
-	  --upgrade --quiet --custom-compile-command 'make lock' --output-file python/requirements.txt
+	@$(LOCK) python/requirements-server.in --no-deps --output-file python/requirements-server.txt
+	@$(LOCK) pyproject.toml --all-extras --constraints python/requirements-server.txt \
+	  --output-file python/requirements.txt
 
 clean: ## remove what was built (not .venv)
 	@$(if $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null)),$(PGXS_MAKE) -s clean)
@@ -70,6 +80,9 @@ ready: # deps, build and install one after the other: each needs what the one be
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory install
 
+LOCK = $(VENV)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+  --custom-compile-command 'make lock'
+
 # A shell condition: every file that `install` would copy is there and equal.
 INSTALLED = ( cd extension; for file in *.control *--*.sql; do \
   cmp -s "$$file" "$(DESTDIR)$$($(PG_CONFIG) --sharedir)/extension/$$file" || exit 1; done )
@@ -78,5 +91,5 @@ INSTALLED = ( cd extension; for file in *.control *--*.sql; do \
 timed = started=$$SECONDS; $(2) && echo "$(1): passed in $$((SECONDS - started)) s" || \
   { echo "$(1): FAILED after $$((SECONDS - started)) s"; exit 1; }
 
-.PHONY: help all deps build install uninstall installcheck lint test pytest labcheck demo bench soak lock clean ready
+.PHONY: help all deps build install uninstall installcheck lint test pytest labcheck demo bench bench-search soak lock clean ready
 .NOTPARALLEL:

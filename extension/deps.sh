@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 PYTHON=${PYTHON:-/usr/bin/python3}
-PGVECTOR_AT_LEAST=0.7.0     # the first with sparsevec
+PGVECTOR_AT_LEAST=0.8.0     # the first that goes on searching an index until enough rows pass the filters
 PGVECTOR_SUITE=trixie
 lists_refreshed=
 
@@ -139,7 +139,9 @@ make_python_environment() { # each step again only when what it was made from ha
     fi
     if ! cmp -s python/requirements.txt .venv/requirements.txt; then
         say "installing the Python packages into .venv"
-        $python -m pip install -qq --disable-pip-version-check --require-hashes -r python/requirements.txt
+        # --no-deps: whatever is needed is in the file
+        $python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes \
+            -r python/requirements.txt
         cp python/requirements.txt .venv/
     fi
     $python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
