@@ -1,4 +1,4 @@
-grant execute on function centralcloud.search(text, text, text, text[], integer) to centralcloud_reader;
+grant execute on function centralcloud.search(text, text, text, text[], integer, centralcloud.level) to centralcloud_reader;
 grant execute on function centralcloud.status() to centralcloud_reader, centralcloud_bridge;
 grant execute on function centralcloud.statistics() to centralcloud_reader;
 grant execute on function centralcloud.artifact_id(text, text, text) to centralcloud_reader;
@@ -7,3 +7,14 @@ grant execute on function centralcloud.variant_of(jsonb) to centralcloud_reader;
 grant execute on function centralcloud.configure(jsonb) to centralcloud_curator;
 grant execute on function centralcloud.rescore(timestamptz) to centralcloud_curator;
 grant execute on function centralcloud.replay_dead_letters() to centralcloud_curator;
+
+grant execute on function centralcloud.register_contract(text, text, text, integer, boolean) to centralcloud_curator;
+grant execute on function centralcloud.ensure_indexes() to centralcloud_curator;
+grant execute on procedure centralcloud.maintain() to centralcloud_curator;
+grant execute on procedure centralcloud.reembed() to centralcloud_curator;
+-- what the procedures call with the rights of who calls them, since they commit
+grant execute on procedure centralcloud.maintain_search() to centralcloud_curator;
+grant execute on function centralcloud.fold_lexemes(bigint) to centralcloud_curator;
+grant execute on function centralcloud.index_vectors(bigint) to centralcloud_curator;
+grant execute on function centralcloud.outdated_documents(bigint, integer) to centralcloud_curator;
+grant execute on function centralcloud.index_artifacts(uuid[], boolean) to centralcloud_curator;

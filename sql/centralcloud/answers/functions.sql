@@ -1,7 +1,10 @@
 create or replace function centralcloud.search(
     query text, kind text default null, namespace text default null, tags text[] default null,
-    max_results integer default 10
-) returns table (relevance double precision, artifact centralcloud.artifact, content jsonb)
+    max_results integer default 10, min_level centralcloud.level default null
+) returns table (
+    relevance double precision, words double precision, name_match double precision, similarity double precision,
+    artifact centralcloud.artifact, content jsonb
+)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -9,9 +12,9 @@ as $$
 begin
     perform centralcloud.check_query(search.query), centralcloud.check_max_results(search.max_results);
     return query
-    select s.relevance, a, v.content
+    select s.relevance, s.words, s.name_match, s.similarity, a, v.content
     from centralcloud.search_documents(
-        search.query, search.namespace, search.kind, search.tags, search.max_results
+        search.query, search.namespace, search.kind, search.tags, search.min_level, null, null, search.max_results
     ) as s
     join centralcloud.artifact a using (artifact_id)
     join centralcloud.variant v using (artifact_id, variant)
@@ -19,9 +22,10 @@ begin
 end
 $$;
 
-comment on function centralcloud.search(text, text, text, text[], integer)
-is 'What the authority knows that fits a query, best first, with the relevance (0 to 1), the row of artifact and its '
-'content. Errors: 22023 for an empty query or max_results that is not 1 to 1000.';
+comment on function centralcloud.search(text, text, text, text[], integer, centralcloud.level)
+is 'What the authority knows that fits a query, best first, with the relevance (0 to 1) and what it is made of (see '
+'relevance()), the row of artifact and its content. Errors: 22023 for an empty query or max_results that is not 1 to 1000, '
+'54000 for a query over 64 KiB.';
 
 create or replace function centralcloud.answer(request jsonb) returns jsonb
 language plpgsql stable security definer
@@ -43,7 +47,7 @@ begin
                 case when jsonb_typeof(request -> 'tags') = 'array' then
                     array(select t.value #>> '{}' from jsonb_array_elements(request -> 'tags') as t)
                 end,
-                centralcloud.get_setting('answer_rows')::integer
+                null, null, null, centralcloud.get_setting('answer_rows')::integer
             ) as s
             where s.relevance >= centralcloud.get_setting('answer_relevance')::double precision
             order by s.relevance desc

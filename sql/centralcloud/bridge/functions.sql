@@ -49,11 +49,15 @@ $$;
 comment on function centralcloud.bridge_plan() is 'What the bridge is to have, consume and serve, as a JSON object.';
 
 create or replace function centralcloud.bridge_attached() returns void
-language sql security definer
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+begin
     insert into centralcloud.publisher (epoch) values (gen_random_uuid()::text)
     on conflict (only_row) do update set epoch = excluded.epoch, heads_sent_at = null;
+    perform centralcloud.restore_indexes();
+end
 $$;
 
 comment on function centralcloud.bridge_attached() is 'What is to be done when a bridge takes over: a new epoch begins.';
@@ -254,8 +258,20 @@ begin
     if coalesce(centralcloud.get_setting('scored_as_of')::timestamptz < today, true) then
         perform centralcloud.rescore(today);
     end if;
-    perform centralcloud.score_queued(500);
+    perform centralcloud.score_queued(500), centralcloud.fold_lexemes(1000), centralcloud.index_vectors(200);
 end
 $$;
 
-comment on function centralcloud.background() is 'The work that the bridge''s tick does: once a day, outcomes are weighted anew by their age.';
+comment on function centralcloud.background() is 'The work that the bridge''s tick does: once a day, outcomes are weighted anew by their age; '
+'lexemes are counted and vectors put into their index.';
+
+create or replace procedure centralcloud.maintain()
+language plpgsql
+as $$
+begin
+    call centralcloud.maintain_search();
+end
+$$;
+
+comment on procedure centralcloud.maintain()
+is 'Counts lexemes and puts vectors into their index, in batches that commit. The bridge does the same by itself.';

@@ -1,8 +1,7 @@
 create or replace function centralcloud.setting_definitions()
 returns table (name text, type text, default_value text, allowed text, description text)
 language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
+begin atomic
     values
     ('subject_prefix', 'text', 'singularity', '^[a-z0-9_-]+$', 'First token of every NATS subject and name.'),
     ('stream_max_bytes', 'bigint', '1073741824', '^[1-9][0-9]*$',
@@ -18,9 +17,13 @@ as $$
         'Confidence and number of independent groups that each level needs.'),
     ('scored_as_of', 'timestamp with time zone', null, null,
         'The day for which scores are computed; moved on once a day by the bridge, or by rescore().'),
+    ('search_configuration', 'regconfig', 'english', null,
+        'Text search configuration of the words; CALL reembed() after a change.'),
+    ('search_candidates', 'integer', '2000', '^[1-9][0-9]{2,6}$',
+        'About how many documents with words of a query are scored; more costs time.'),
     ('answer_relevance', 'double precision', '0.3', null, 'Relevance, 0 to 1, from which a row belongs into an answer.'),
-    ('answer_rows', 'integer', '10', '^[1-9][0-9]{0,2}$', 'Greatest number of artifacts in an answer.')
-$$;
+    ('answer_rows', 'integer', '10', '^[1-9][0-9]{0,2}$', 'Greatest number of artifacts in an answer.');
+end;
 
 comment on function centralcloud.setting_definitions()
 is 'The settings that there are, with type, default, the pattern that a value must match and meaning.';

@@ -185,22 +185,22 @@ is 'Makes the best variant of each artifact its winner: pinned, then level, conf
 'holders (so a changed content follows the old one that nobody holds any more), hash. What changed is indexed and waits '
 'to be published.';
 
-create or replace function centralcloud.index_artifacts(artifact_ids uuid[]) returns void
+create or replace function centralcloud.index_artifacts(artifact_ids uuid[], again boolean default false) returns void
 language sql security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select centralcloud.replace_documents(index_artifacts.artifact_ids, array(
+    select centralcloud.index_documents(index_artifacts.artifact_ids, array(
         select row(
-            null, a.artifact_id, a.namespace, a.kind, a.name, a.tags,
-            centralcloud.words_of(a.name, a.summary, a.tags, v.content)
-        )::centralcloud.document
+            a.artifact_id, a.namespace, a.kind, a.name, a.summary, a.tags, a.level, v.content, null, null
+        )::centralcloud.searchable
         from centralcloud.artifact as a
         inner join centralcloud.variant as v using (artifact_id, variant)
         where a.artifact_id = any (index_artifacts.artifact_ids)
-    ))
+    ), index_artifacts.again)
 $$;
 
-comment on function centralcloud.index_artifacts(uuid[]) is 'Makes the searchable text of artifacts that of their winner.';
+comment on function centralcloud.index_artifacts(uuid[], boolean)
+is 'Makes the documents of artifacts those of their winners; those that have not changed only if again.';
 
 create or replace function centralcloud.rescore(as_of timestamptz default now()) returns void
 language plpgsql security definer

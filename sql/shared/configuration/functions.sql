@@ -64,7 +64,7 @@ declare
 begin
     begin
         execute format('select (%L::%s)::text is not null', value, type) into fits;
-    exception when data_exception then
+    exception when data_exception or undefined_object then
         fits := false;
     end;
     if fits and type = 'interval' then

@@ -1,13 +1,44 @@
-create or replace function @extschema@.split_identifiers(value text) returns text
+-- Text
+
+create or replace function @extschema@.plain_words(value text) returns text
 language sql immutable strict parallel safe
 begin atomic
     select regexp_replace(
-        regexp_replace(value, '([a-z0-9])([A-Z])', '\1 \2', 'g'), '[_./:-]+', ' ', 'g'
+        regexp_replace(
+            translate(value, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32)),
+            '([a-z0-9])([A-Z])', '\1 \2', 'g'
+        ),
+        '([A-Z])([A-Z][a-z])', '\1 \2', 'g'
     );
 end;
 
-comment on function @extschema@.split_identifiers(text)
-is 'A text with its identifiers (snake_case, camelCase, kebab-case, dotted) taken apart into words.';
+comment on function @extschema@.plain_words(text)
+is 'A text without ASCII punctuation, its identifiers (snake_case, camelCase, kebab-case, dotted) taken apart into words.';
+
+create or replace function @extschema@.identifiers_of(value text) returns tsvector
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (
+        select coalesce(string_agg(distinct '''=' || lower(p.part) || ''':1', ' '), '')::tsvector
+        from regexp_matches(
+            value,
+            '[[:alnum:]_]+(?:[._:-]+[[:alnum:]_]+)+|[[:alnum:]]*_[[:alnum:]_]*'
+            '|[[:alnum:]]*(?:[a-z0-9][A-Z]|[A-Z][A-Z][a-z])[[:alnum:]]*', 'g'
+        ) as m
+        cross join lateral (
+            select btrim(m[1], '_')
+            union
+            select btrim(r, '_') from regexp_split_to_table(m[1], '[.:-]+') as r
+        ) as p (part)
+        where length(p.part) between 2 and 255 and p.part ~ '[._:-]|[a-z0-9][A-Z]|[A-Z][A-Z][a-z]'
+    );
+end
+$$;
+
+comment on function @extschema@.identifiers_of(text)
+is 'The identifiers of a text as whole lexemes, in lower case and with the prefix =: those that plain_words() takes apart.';
 
 create or replace function @extschema@.text_of(content jsonb) returns text
 language plpgsql immutable strict parallel safe
@@ -23,38 +54,71 @@ $$;
 
 comment on function @extschema@.text_of(jsonb) is 'The textual leaves of content, at most 64 Ki characters.';
 
-create or replace function @extschema@.words_of(name text, summary text, tags text[], content jsonb) returns tsvector
+create or replace function @extschema@.words_of(configuration regconfig, value text) returns tsvector
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    leaves text := @extschema@.text_of(content);
 begin
-    return setweight(to_tsvector('english', name || ' ' || @extschema@.split_identifiers(name)), 'A')
-        || setweight(to_tsvector('english', coalesce(summary, '')), 'B')
-        || setweight(to_tsvector('english', array_to_string(tags, ' ')), 'C')
-        || setweight(to_tsvector('english', coalesce(leaves || ' ' || @extschema@.split_identifiers(leaves), '')), 'D');
+    if value is null then
+        return ''::tsvector;
+    end if;
+    return to_tsvector(configuration, @extschema@.plain_words(value)) || @extschema@.identifiers_of(value);
 end
 $$;
 
-comment on function @extschema@.words_of(text, text, text[], jsonb)
-is 'Lexemes of an artifact: name (A), summary (B), tags (C) and the text in content (D).';
+comment on function @extschema@.words_of(regconfig, text) is 'Lexemes of a text: its words, and its identifiers as a whole.';
 
-create or replace function @extschema@.name_similarity(name text, query text) returns real
+create or replace function @extschema@.lexeme_bucket(lexeme text) returns integer
 language sql immutable strict parallel safe
 begin atomic
-    select similarity(lower(name), lower(query));
+    select ('x' || left(md5(lexeme), 5))::bit(20)::integer + 1;
 end;
 
-comment on function @extschema@.name_similarity(text, text) is 'Trigram similarity of a name and a query, 0 to 1.';
+comment on function @extschema@.lexeme_bucket(text) is 'Dimension of a lexeme in the weights of documents and queries, from its md5.';
 
-create or replace function @extschema@.documents_named(query text) returns setof bigint
-language sql stable strict
+create or replace function @extschema@.to_weights(entries text) returns sparsevec
+language sql immutable parallel safe
 begin atomic
-    select d.document_id from @extschema@.document as d where d.name % query;
+    select ('{' || coalesce(entries, '') || '}/1048576')::sparsevec;
 end;
 
-comment on function @extschema@.documents_named(text) is 'Documents whose name is like the query.';
+comment on function @extschema@.to_weights(text) is 'Weights from their entries, as pgvector writes them.';
+
+create or replace function @extschema@.weights_of(name tsvector, summary tsvector, tags tsvector, content tsvector)
+returns sparsevec
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (
+        with term as (
+            select u.lexeme, sum(f.weight * cardinality(u.positions))::double precision as frequency
+            from (values (6, name), (4, summary), (2, tags), (1, content)) as f (weight, words)
+            cross join lateral unnest(f.words) as u
+            group by u.lexeme
+        ), document as (
+            select coalesce(sum(t.frequency) filter (where t.lexeme not like '=%'), 0) as length from term t
+        ), entry as (
+            select
+                @extschema@.lexeme_bucket(t.lexeme) as bucket,
+                max(t.frequency / (t.frequency + 1.2 * (0.25 + 0.75 * d.length / 60)))::real as weight
+            from term t
+            cross join document d
+            group by 1
+            order by 2 desc
+            limit 15000 -- a sparsevec has at most 16,000
+        )
+        select @extschema@.to_weights(string_agg(e.bucket || ':' || e.weight, ',')) from entry e
+    );
+end
+$$;
+
+comment on function @extschema@.weights_of(tsvector, tsvector, tsvector, tsvector)
+is 'BM25 weight of each lexeme of a document: f / (f + k1 (1 - b + b length / 60)) with k1 = 1.2, b = 0.75, where f counts '
+'a word 6 times in the name, 4 in the summary, 2 in the tags, once in the content, and 60 stands for the average length. '
+'Source: S. Robertson, H. Zaragoza, The probabilistic relevance framework: BM25 and beyond (2009), 3.3 and 3.6 (BM25F).';
+
+-- Arguments
 
 create or replace function @extschema@.check_query(query text) returns text
 language plpgsql immutable
@@ -92,97 +156,778 @@ $$;
 
 comment on function @extschema@.check_max_results(integer) is 'Returns a number of results of 1 to 1000; raises 22023 otherwise.';
 
-create or replace function @extschema@.search_documents(
-    query text, namespace text, kind text, tags text[], max_results integer
-) returns table (artifact_id uuid, relevance double precision)
+-- Documents
+
+create or replace function @extschema@.search_configuration() returns regconfig
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $$
-#variable_conflict use_column
-declare
-    asked tsvector := to_tsvector('english', query || ' ' || @extschema@.split_identifiers(query));
-    lexemes text[] := tsvector_to_array(asked);
-    any_of tsquery := (
-        select string_agg('''' || replace(replace(l, '\', '\\'), '''', '''''') || '''', ' | ')::tsquery
-        from unnest(lexemes) as l
-    );
 begin
-    return query
-    with candidate as (
-        select d.document_id from @extschema@.document d where d.words @@ any_of
-        union
-        select n from @extschema@.documents_named(query) as n
-    ), ranked as (
-        select d.artifact_id, d.name, d.words, ts_rank_cd(d.words, any_of, 32) as rank
-        from candidate c
-        join @extschema@.document d using (document_id)
-        where (search_documents.namespace is null or d.namespace = search_documents.namespace)
-            and (search_documents.kind is null or d.kind = search_documents.kind)
-            and (search_documents.tags is null or d.tags @> search_documents.tags)
-            and not exists (
-                select from @extschema@.document newer
-                where newer.artifact_id = d.artifact_id and newer.document_id > d.document_id
-            )
-        order by @extschema@.name_similarity(d.name, query) + coalesce(ts_rank_cd(d.words, any_of, 32), 0) desc, d.document_id
-        limit 4 * max_results + 50
-    ), scored as (
-        select r.artifact_id, greatest(
-            @extschema@.name_similarity(r.name, query),
-            0.75 * (select count(*) from unnest(tsvector_to_array(r.words)) as w where w = any (lexemes))
-                / greatest(cardinality(lexemes), 1) + 0.25 * coalesce(r.rank, 0)
-        )::double precision as relevance
-        from ranked r
-    )
-    select s.artifact_id, s.relevance from scored s order by s.relevance desc, s.artifact_id limit max_results;
+    return @extschema@.get_setting('search_configuration')::regconfig;
 end
 $$;
 
-comment on function @extschema@.search_documents(text, text, text, text[], integer)
-is 'Artifacts by relevance to a query, 0 to 1: the trigram similarity of the name, or the share of the query''s words '
-'that the text has, whichever is greater. Filters that are null do not filter.';
+comment on function @extschema@.search_configuration() is 'The text search configuration in force.';
 
-create or replace function @extschema@.replace_documents(artifact_ids uuid[], documents @extschema@.document[])
-returns void
+create or replace function @extschema@.source_of(given @extschema@.searchable) returns uuid
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return md5(given::text)::uuid;
+end
+$$;
+
+comment on function @extschema@.source_of(@extschema@.searchable) is 'Hash of what a document is made from.';
+
+create or replace function @extschema@.filter_lexemes(namespace text, kind text, tags text[], level @extschema@.level)
+returns text[]
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return array['/namespace/' || namespace, '/kind/' || kind, '/level/' || level]
+        || array(select '/tag/' || t.tag from unnest(tags) as t (tag));
+end
+$$;
+
+comment on function @extschema@.filter_lexemes(text, text, text[], @extschema@.level)
+is 'The lexemes by which documents of a namespace, kind, tags and level are found.';
+
+create or replace function @extschema@.make_document(given @extschema@.searchable, configuration regconfig)
+returns @extschema@.document
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    made @extschema@.document;
+    name tsvector := @extschema@.words_of(configuration, given.name);
+    summary tsvector := @extschema@.words_of(configuration, given.summary);
+    tags tsvector := @extschema@.words_of(configuration, array_to_string(given.tags, ' '));
+    content tsvector := @extschema@.words_of(configuration, @extschema@.text_of(given.content));
+begin
+    made.artifact_id := given.artifact_id;
+    made.namespace := given.namespace;
+    made.kind := given.kind;
+    made.name := given.name;
+    made.tags := given.tags;
+    made.level := given.level;
+    made.configuration := configuration;
+    made.source := @extschema@.source_of(given);
+    made.words := strip(name || summary || tags || content)
+        || array_to_tsvector(@extschema@.filter_lexemes(given.namespace, given.kind, given.tags, given.level));
+    made.weights := @extschema@.weights_of(name, summary, tags, content);
+    return made;
+end
+$$;
+
+comment on function @extschema@.make_document(@extschema@.searchable, regconfig) is 'The document of an artifact, not stored yet.';
+
+-- Background
+
+create or replace function @extschema@.fold_lexemes(max_documents bigint) returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    gone uuid[];
+    folded bigint;
+    empty text[];
+    doubled uuid[];
 begin
-    insert into @extschema@.document (artifact_id, namespace, kind, name, tags, words)
-    select n.artifact_id, n.namespace, n.kind, n.name, n.tags, n.words
-    from unnest(documents) as n
-    where not exists (
-        select from (
-            select d.tags, d.words from @extschema@.document d
-            where d.artifact_id = n.artifact_id order by d.document_id desc limit 1
-        ) as d
-        where d.tags = n.tags and d.words = n.words
-    );
-    -- above READ COMMITTED the locking clause would raise 40001 where another session was first
-    if current_setting('transaction_isolation') <> 'read committed' then
-        return;
+    -- one session at a time, and nobody waits for it
+    if current_setting('transaction_isolation') <> 'read committed'
+        or not pg_try_advisory_xact_lock('@extschema@.lexeme'::regclass::oid::integer, 0) then
+        return 0;
     end if;
-    delete from @extschema@.document d
-    where d.document_id in (
-        select o.document_id from unnest(documents) as n
+    with taken as (
+        delete from @extschema@.lexeme_change c where c.ctid = any (array(
+            select o.ctid from @extschema@.lexeme_change o limit max_documents for update skip locked
+        )) returning c.artifact_id, c.words, c.change
+    ), counted as (
+        select u.lexeme, sum(t.change) as change from taken t cross join lateral unnest(t.words) as u group by u.lexeme
+        union all
+        select '', coalesce(sum(t.change), 0) from taken t
+    ), stored as (
+        insert into @extschema@.lexeme as l (lexeme, documents)
+        select lexeme, change from counted where change <> 0
+        on conflict (lexeme) do update set documents = l.documents + excluded.documents
+        returning lexeme, documents
+    )
+    select
+        (select count(*) from taken),
+        array(select s.lexeme from stored s where s.documents = 0),
+        array(
+            select t.artifact_id from taken t join @extschema@.document d using (artifact_id)
+            group by t.artifact_id having count(distinct d.document_id) > 1
+        )
+    into folded, empty, doubled;
+    if cardinality(empty) > 0 then
+        delete from @extschema@.lexeme l where l.lexeme = any (empty);
+    end if;
+    if cardinality(doubled) > 0 then
+        -- two sessions did not see each other's documents, and the newer one is not always of what is known best
+        perform @extschema@.index_artifacts(doubled);
+    end if;
+    return folded;
+end
+$$;
+
+comment on function @extschema@.fold_lexemes(bigint)
+is 'Counts the lexemes of documents that came or went, sees to artifacts with several documents, and returns how many came or '
+'went; 0 while another session does it.';
+
+create or replace function @extschema@.index_vectors(max_vectors bigint) returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    moved bigint;
+begin
+    with taken as (
+        select v.document_id, v.contract from @extschema@.document_vector v
+        where not v.indexed
+        limit max_vectors for update skip locked
+    ), updated as (
+        update @extschema@.document_vector v set indexed = true
+        from taken t where v.document_id = t.document_id and v.contract = t.contract
+        returning 1
+    )
+    select count(*) into moved from updated;
+    return moved;
+end
+$$;
+
+comment on function @extschema@.index_vectors(bigint)
+is 'Puts vectors into the index of their contract and returns how many: about 2 ms each. Those that another session holds are '
+'left.';
+
+-- Storing
+
+create or replace function @extschema@.store_documents(given @extschema@.searchable[]) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    configuration regconfig := @extschema@.search_configuration();
+    own_contract text := @extschema@.use_contract();
+    -- the index takes longer than all the rest: where there are many, it gets them in the background
+    at_once boolean := cardinality(given) <= 16;
+    ids uuid[] := array(select g.artifact_id from unnest(given) as g);
+    literals text[] := @extschema@.document_literals(
+        array(select @extschema@.plain_words(g.name) from unnest(given) as g),
+        array(select @extschema@.plain_words(g.summary) from unnest(given) as g),
+        array(select @extschema@.plain_words(@extschema@.text_of(g.content)) from unnest(given) as g)
+    );
+    milestones bigint;
+begin
+    with made as (
+        select m.* from unnest(given) as g cross join lateral @extschema@.make_document(g, configuration) as m
+    ), stored as (
+        insert into @extschema@.document (
+            artifact_id, namespace, kind, name, tags, level, configuration, source, words, weights
+        )
+        select artifact_id, namespace, kind, name, tags, level, configuration, source, words, weights from made
+        returning document_id, artifact_id, words
+    ), vectors as (
+        insert into @extschema@.document_vector (document_id, contract, embedding, indexed)
+        select s.document_id, v.contract, v.embedding, at_once
+        from stored s
+        join (
+            select l.artifact_id, own_contract as contract, @extschema@.to_unit_vector(l.literal) as embedding
+            from unnest(ids, literals) as l (artifact_id, literal)
+            where l.literal is not null
+            union all
+            select g.artifact_id, g.contract, g.embedding from unnest(given) as g where g.embedding is not null
+        ) as v using (artifact_id)
+    ), changes as (
+        insert into @extschema@.lexeme_change (artifact_id, words, change) select artifact_id, words, 1 from stored
+    )
+    select count(*) filter (where s.document_id % 128 = 0) into milestones from stored s;
+    if milestones > 0 then
+        perform @extschema@.fold_lexemes(1024 + 2 * cardinality(given));
+    end if;
+end
+$$;
+
+comment on function @extschema@.store_documents(@extschema@.searchable[])
+is 'Stores documents with their vectors. Inserts only; now and then it counts lexemes, unless another session does.';
+
+create or replace function @extschema@.delete_documents(artifact_ids uuid[], gone uuid[]) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+begin
+    with old as (
+        select o.document_id
+        from unnest(artifact_ids) as a (artifact_id)
         join @extschema@.document o using (artifact_id)
-        where exists (
+        where o.artifact_id = any (gone) or exists (
             select from @extschema@.document newer
             where newer.artifact_id = o.artifact_id and newer.document_id > o.document_id
         )
         for update of o skip locked
+    ), locked as materialized (
+        select v.document_id from @extschema@.document_vector v join old using (document_id) for update of v skip locked
+    ), deleted as (
+        delete from @extschema@.document d using old
+        where d.document_id = old.document_id
+            and (select count(*) from locked l where l.document_id = old.document_id)
+                = (select count(*) from @extschema@.document_vector v where v.document_id = old.document_id)
+        returning d.document_id, d.artifact_id, d.words
+    ), vectors as (
+        delete from @extschema@.document_vector v using deleted where v.document_id = deleted.document_id
+    )
+    insert into @extschema@.lexeme_change (artifact_id, words, change) select artifact_id, words, -1 from deleted;
+end
+$$;
+
+comment on function @extschema@.delete_documents(uuid[], uuid[])
+is 'Deletes the documents of artifacts that are gone, and of the others all but the newest. Those that another session holds '
+'are left: of several the newest is in force.';
+
+create or replace function @extschema@.index_documents(
+    artifact_ids uuid[], given @extschema@.searchable[], again boolean default false
+) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    changed @extschema@.searchable[] := array(
+        select g from unnest(given) as g
+        where again or @extschema@.source_of(g) is distinct from (
+            select d.source from @extschema@.document d
+            where d.artifact_id = g.artifact_id order by d.document_id desc limit 1
+        )
     );
-    gone := array(select unnest(artifact_ids) except select n.artifact_id from unnest(documents) as n);
-    delete from @extschema@.document d
-    where d.document_id in (
-        select o.document_id from @extschema@.document o where o.artifact_id = any (gone) for update skip locked
+begin
+    if cardinality(changed) > 0 then
+        perform @extschema@.store_documents(changed);
+    end if;
+    -- above READ COMMITTED the locking clause would raise 40001 where another session was first
+    if current_setting('transaction_isolation') = 'read committed' then
+        perform @extschema@.delete_documents(
+            artifact_ids, array(select unnest(artifact_ids) except select g.artifact_id from unnest(given) as g)
+        );
+    end if;
+end
+$$;
+
+comment on function @extschema@.index_documents(uuid[], @extschema@.searchable[], boolean)
+is 'Makes the documents of the artifacts those given, none for an artifact that has none among them. A document whose source '
+'has not changed is left as it is, unless again.';
+
+-- Queries
+
+create or replace function @extschema@.relevance(
+    words double precision, name_match double precision, similarity double precision, one_word boolean
+) returns double precision
+language sql immutable parallel safe
+begin atomic
+    select 1 - (1 - case
+        when similarity is null then words
+        else 0.65 * words + 0.35 * greatest(similarity, 0)
+    end) * (1 - case when one_word then 0.85 else 0.2 end * name_match);
+end;
+
+comment on function @extschema@.relevance(double precision, double precision, double precision, boolean)
+is 'Relevance of a document, 0 to 1: 1 - (1 - text) (1 - w name_match), where text is 0.65 words + 0.35 similarity, or words '
+'alone without vectors, and w is 0.85 when the query is one word, else 0.2. The constants are fitted by '
+'python -m tests.bench.search fit.';
+
+create or replace function @extschema@.match_name(name text, query text) returns double precision
+language sql immutable parallel safe
+begin atomic
+    select greatest(0, (0.7 * word_similarity(query, name) + 0.3 * similarity(query, name) - 0.3) / 0.7);
+end;
+
+comment on function @extschema@.match_name(text, text)
+is 'How well a name fits a query, 0 to 1: of 0.7 word_similarity + 0.3 similarity by trigrams what is above 0.3.';
+
+create or replace function @extschema@.documents_named(query text, word text, passes tsquery, max_documents integer)
+returns bigint[]
+language sql stable
+begin atomic
+    select array(
+        select n.document_id
+        from (
+            select d.document_id, d.name
+            from @extschema@.document as d
+            where word <% d.name and (passes is null or d.words @@ passes)
+            limit 10 * max_documents
+        ) as n
+        order by @extschema@.match_name(n.name, query) desc, n.document_id desc
+        limit max_documents
+    );
+end;
+
+comment on function @extschema@.documents_named(text, text, tsquery, integer)
+is 'Documents that pass a filter and whose name has something like a word, those with the names most like the query.';
+
+create or replace function @extschema@.lexeme_query(lexeme text) returns tsquery
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery;
+end
+$$;
+
+comment on function @extschema@.lexeme_query(text) is 'Query for documents that have a lexeme.';
+
+create or replace function @extschema@.lexeme_frequencies(lexemes text[]) returns table (lexeme text, documents double precision)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+begin
+    return query
+    with recent as materialized (
+        select c.words, c.change from @extschema@.lexeme_change c limit 256
+    )
+    select a.lexeme, greatest(0, coalesce(l.documents, 0) + (
+        select coalesce(sum(r.change), 0) from recent r where a.lexeme = '' or r.words @@ @extschema@.lexeme_query(a.lexeme)
+    ))::double precision
+    from unnest(lexemes) as a (lexeme)
+    left join @extschema@.lexeme l using (lexeme);
+end
+$$;
+
+comment on function @extschema@.lexeme_frequencies(text[])
+is 'How many documents have each lexeme, all documents for the empty one; the last changes are counted up to 256.';
+
+create or replace function @extschema@.plan_filter(
+    namespace text, kind text, tags text[], min_level @extschema@.level,
+    out passes tsquery, out documents double precision
+)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    required constant text[] := array_remove(@extschema@.filter_lexemes(namespace, kind, tags, null), null);
+    levels constant text[] := array(select '/level/' || l from unnest(enum_range(min_level, null)) as l where min_level is not null);
+begin
+    select min(f.documents) into documents from @extschema@.lexeme_frequencies(array_append(required, '')) as f;
+    select string_agg(@extschema@.lexeme_query(l)::text, ' & ')::tsquery into passes from unnest(required) as l;
+    if cardinality(levels) > 0 then
+        select least(plan_filter.documents, sum(f.documents)) into documents from @extschema@.lexeme_frequencies(levels) as f;
+        select coalesce(passes && r.any_level, r.any_level) into passes
+        from (select string_agg(@extschema@.lexeme_query(l)::text, ' | ')::tsquery as any_level from unnest(levels) as l) as r;
+    end if;
+end
+$$;
+
+comment on function @extschema@.plan_filter(text, text, text[], @extschema@.level)
+is 'Query for the documents that pass a filter (null when all do) and about how many they are.';
+
+create or replace function @extschema@.query_weights(
+    lexemes text[], frequencies double precision[], documents double precision
+) returns sparsevec
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (
+        with term as (
+            select
+                @extschema@.lexeme_bucket(t.lexeme) as bucket,
+                case when t.lexeme like '=%' then 0.3 else 1 end
+                    * ln(1 + (greatest(documents, t.frequency) - t.frequency + 0.5) / (t.frequency + 0.5)) as weight
+            from unnest(lexemes, frequencies) as t (lexeme, frequency)
+        ), entry as (
+            select t.bucket, (sum(t.weight) / sum(sum(t.weight)) over ())::real as weight from term t group by t.bucket
+        )
+        select @extschema@.to_weights(string_agg(e.bucket || ':' || e.weight, ',')) from entry e
     );
 end
 $$;
 
-comment on function @extschema@.replace_documents(uuid[], @extschema@.document[])
-is 'Makes the documents of the artifacts those given, none for an artifact that has none among them. Documents that '
-'another session holds are left: of several the newest is in force.';
+comment on function @extschema@.query_weights(text[], double precision[], double precision)
+is 'Weight of each lexeme of a query, in sum 1: its inverse document frequency ln(1 + (n - f + 0.5) / (f + 0.5)), and three '
+'tenths of it for whole identifiers, since their parts count as well. Source: see weights_of().';
+
+create or replace function @extschema@.plan_query(
+    query text, passes tsquery, passing double precision, bound double precision,
+    out wanted tsquery, out weights sparsevec, out unknown text
+)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    -- rarest first; of a text that was pasted in as a query the rarest are enough
+    lexemes text[];
+    frequencies double precision[];
+    everything double precision;
+    room double precision;
+    part tsquery;
+    expected double precision;
+    last integer;
+begin
+    select
+        array_agg(f.lexeme order by f.documents, f.lexeme) filter (where f.lexeme <> ''),
+        array_agg(f.documents order by f.documents, f.lexeme) filter (where f.lexeme <> ''),
+        max(f.documents) filter (where f.lexeme = '')
+    into lexemes, frequencies, everything
+    from @extschema@.lexeme_frequencies(
+        array_append(tsvector_to_array(@extschema@.words_of(@extschema@.search_configuration(), query)), '')
+    ) as f;
+    lexemes := lexemes[:256];
+    weights := @extschema@.query_weights(lexemes, frequencies[:256], everything);
+    select t.lexeme into unknown
+    from unnest(lexemes, frequencies) as t (lexeme, frequency)
+    where t.frequency = 0 and t.lexeme not like '=%'
+    order by length(t.lexeme) desc, t.lexeme limit 1;
+    if passes is not null and passing <= bound then
+        wanted := passes;
+        return;
+    end if;
+    room := bound * everything / greatest(passing, 1);
+    for i in 1 .. coalesce(cardinality(lexemes), 0) loop
+        -- a common lexeme only together with the next ones, as many as make it rare enough
+        part := @extschema@.lexeme_query(lexemes[i]);
+        expected := frequencies[i];
+        last := i;
+        while expected > room and last < cardinality(lexemes) loop
+            last := last + 1;
+            part := part && @extschema@.lexeme_query(lexemes[last]);
+            expected := expected * frequencies[last] / greatest(everything, 1);
+        end loop;
+        exit when expected > room and wanted is not null;
+        wanted := coalesce(wanted || part, part);
+        room := room - expected;
+    end loop;
+    wanted := coalesce(passes && wanted, wanted);
+end
+$$;
+
+comment on function @extschema@.plan_query(text, tsquery, double precision, double precision)
+is 'What to look for with the words of a query: the documents whose words are scored (about as many as bound), the weights '
+'of the lexemes, and the longest one that no document has.';
+
+create or replace function @extschema@.near_documents(
+    embedding vector, contract text, passes tsquery, few boolean, max_documents integer
+) returns bigint[]
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+set hnsw.ef_search = 100
+set hnsw.iterative_scan = 'relaxed_order'
+as $$
+declare
+    vectors text := (select e.extnamespace::regnamespace::text from pg_extension e where e.extname = 'vector');
+    result bigint[];
+begin
+    if few then
+        execute format(
+            'select array(
+                select d.document_id
+                from @extschema@.document d
+                join @extschema@.document_vector v on v.document_id = d.document_id and v.contract = %2$L
+                where d.words @@ $2
+                order by v.embedding operator(%1$s.<=>) $1
+                limit $3
+            )', vectors, contract
+        ) into result using embedding, passes, max_documents;
+        return result;
+    end if;
+    -- the planner takes the index of a contract only where the contract is a literal; the index is read on for as long as
+    -- what it gives does not pass
+    execute format(
+        'select array(
+            select n.document_id from (
+                select v.document_id from @extschema@.document_vector v
+                where v.contract = %2$L and v.indexed
+                order by v.embedding::%1$s.vector(%3$s) operator(%1$s.<=>) $1
+            ) as n %4$s limit $3
+        ) || array(
+            select n.document_id from (
+                select v.document_id from @extschema@.document_vector v
+                where v.contract = %2$L and not v.indexed
+                order by v.embedding operator(%1$s.<=>) $1
+            ) as n %4$s limit $3
+        )',
+        vectors, contract, @extschema@.vector_size(embedding), case when passes is not null then
+            'where (select d.words @@ $2 from @extschema@.document d where d.document_id = n.document_id)'
+        end
+    ) into result using embedding, passes, max_documents;
+    return result;
+end
+$$;
+
+comment on function @extschema@.near_documents(vector, text, tsquery, boolean, integer)
+is 'Documents that pass a filter and whose vectors of a contract are near one: from the index and from the vectors that are '
+'not in it yet, or, where few pass, from all that do.';
+
+create or replace function @extschema@.vector_of(artifact_id uuid) returns vector
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return (
+        select v.embedding
+        from @extschema@.document d
+        join @extschema@.document_vector v using (document_id)
+        where d.artifact_id = vector_of.artifact_id and v.contract = @extschema@.current_contract()
+        order by d.document_id desc limit 1
+    );
+end
+$$;
+
+comment on function @extschema@.vector_of(uuid) is 'The vector of an artifact under current_contract(); null without one.';
+
+create or replace function @extschema@.documents_with(
+    wanted tsquery, weights sparsevec, max_scored integer, max_documents integer
+) returns bigint[]
+language sql stable
+begin atomic
+    select array(
+        select s.document_id
+        from (
+            select d.document_id, d.weights
+            from @extschema@.document as d
+            where d.words @@ wanted
+            limit max_scored
+        ) as s
+        order by s.weights <#> documents_with.weights, s.document_id desc
+        limit max_documents
+    );
+end;
+
+comment on function @extschema@.documents_with(tsquery, sparsevec, integer, integer)
+is 'Of the documents that fit a query for lexemes those with the greatest BM25 scores.';
+
+create or replace function @extschema@.score_documents(
+    document_ids bigint[], weights sparsevec, embedding vector, contract text
+) returns table (document_id bigint, artifact_id uuid, name text, words double precision, similarity double precision)
+language sql stable rows 500
+begin atomic
+    select
+        d.document_id,
+        d.artifact_id,
+        d.name,
+        coalesce(-(d.weights <#> score_documents.weights), 0),
+        1 - (v.embedding <=> score_documents.embedding)
+    from (select distinct i.document_id from unnest(document_ids) as i (document_id)) as i
+    inner join @extschema@.document as d on i.document_id = d.document_id
+    left join @extschema@.document_vector as v
+        on i.document_id = v.document_id and v.contract = score_documents.contract
+    where not exists (
+        select from @extschema@.document as newer
+        where newer.artifact_id = d.artifact_id and newer.document_id > d.document_id
+    );
+end;
+
+comment on function @extschema@.score_documents(bigint[], sparsevec, vector, text)
+is 'BM25 score of the words and cosine of those of the documents that are in force.';
+
+create or replace function @extschema@.search_documents(
+    query text, namespace text, kind text, tags text[], min_level @extschema@.level,
+    embedding vector, contract text, max_results integer
+) returns setof @extschema@.hit
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set plan_cache_mode = force_generic_plan
+set pg_trgm.word_similarity_threshold = 0.5
+as $$
+#variable_conflict use_variable
+declare
+    one_word constant boolean := btrim(query) !~ '\s';
+    name constant text := left(btrim(query), 200);
+    bound constant integer := @extschema@.get_setting('search_candidates')::integer;
+    filter record := @extschema@.plan_filter(namespace, kind, tags, min_level);
+    words record := @extschema@.plan_query(query, filter.passes, filter.documents, bound);
+    candidates bigint[];
+    named bigint[] := '{}'::bigint[];
+begin
+    if embedding is null then
+        embedding := @extschema@.embed(@extschema@.plain_words(query));
+        contract := @extschema@.current_contract();
+    end if;
+    candidates := @extschema@.documents_with(words.wanted, words.weights, bound, 150);
+    if embedding is not null then
+        candidates := candidates || @extschema@.near_documents(
+            embedding, contract, filter.passes, filter.passes is not null and filter.documents <= bound, 100
+        );
+    end if;
+    -- a typing error or half a word
+    if one_word and words.unknown is not null then
+        named := @extschema@.documents_named(name, words.unknown, filter.passes, 100);
+    end if;
+    return query
+    with scored as materialized (
+        select s.*, row_number() over (
+            order by @extschema@.relevance(s.words, 0, s.similarity, one_word) desc, s.document_id desc
+        ) as place
+        from @extschema@.score_documents(candidates || named, words.weights, embedding, contract) as s
+    ), matched as materialized (
+        -- to compare names takes longest: those that can make no difference are not
+        select s.*, @extschema@.match_name(s.name, name) as name_match
+        from scored as s
+        where s.place <= max_results + 20 or s.document_id = any (named)
+    )
+    select
+        m.artifact_id, @extschema@.relevance(m.words, m.name_match, m.similarity, one_word) as relevance, m.words,
+        m.name_match, m.similarity
+    from matched as m
+    order by relevance desc, m.artifact_id
+    limit max_results;
+end
+$$;
+
+comment on function @extschema@.search_documents(
+    text, text, text, text[], @extschema@.level, vector, text, integer
+)
+is 'Artifacts by relevance to a query. Filters that are null do not filter; embedding is the vector of the query under a '
+'contract, by default that of embed().';
+
+create or replace procedure @extschema@.maintain_search()
+language plpgsql
+as $$
+declare
+    committed boolean;
+begin
+    while @extschema@.fold_lexemes(1000) > 0 loop
+        call @extschema@.try_commit(committed);
+    end loop;
+    while @extschema@.index_vectors(100) > 0 loop
+        call @extschema@.try_commit(committed);
+    end loop;
+end
+$$;
+
+comment on procedure @extschema@.maintain_search()
+is 'Counts lexemes and puts vectors into their index until nothing is left to do, in batches that commit.';
+
+create or replace function @extschema@.ensure_indexes() returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
+as $$
+#variable_conflict use_column
+declare
+    vectors text := (select e.extnamespace::regnamespace::text from pg_extension e where e.extname = 'vector');
+    kept record;
+    created integer := 0;
+begin
+    for kept in
+        select n.name, n.dimensions, n.index_name
+        from (
+            select c.name, c.dimensions, 'document_vector_near_' || left(md5(c.name), 12) as index_name
+            from @extschema@.embedding_contract c
+            where c.name <> @extschema@.current_contract()
+            union all
+            select c.name, c.dimensions, 'document_vector_near'
+            from @extschema@.contract_of(@extschema@.current_contract()) as c
+        ) as n
+        where not exists (
+            select from pg_class c
+            where c.relname = n.index_name and c.relnamespace = '@extschema@'::regnamespace
+        )
+    loop
+        update @extschema@.document_vector v set indexed = true where v.contract = kept.name and not v.indexed;
+        execute format(
+            'create index %1$I on @extschema@.document_vector
+            using hnsw ((embedding::%2$s.vector(%3$s)) %2$s.vector_cosine_ops) where contract = %4$L and indexed',
+            kept.index_name, vectors, kept.dimensions, kept.name
+        );
+        created := created + 1;
+    end loop;
+    return created;
+end
+$$;
+
+comment on function @extschema@.ensure_indexes()
+is 'Makes the vector index of each contract that has none, with all its vectors, and returns how many it made; writers wait '
+'meanwhile. A restored database needs it for contracts of its users (the bridge and reembed() call it too), and it is the '
+'fast way after a very large load: drop index document_vector_near before, ensure_indexes() after it. Error: 55P03 when '
+'another session writes just then.';
+
+create or replace function @extschema@.restore_indexes() returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform @extschema@.ensure_indexes();
+exception when lock_not_available then
+    raise warning 'the vector indexes are not all there: call @extschema@.ensure_indexes() when nobody writes';
+end
+$$;
+
+comment on function @extschema@.restore_indexes() is 'ensure_indexes() for a bridge that takes over: a warning where it would wait.';
+
+create or replace function @extschema@.outdated_documents(after bigint, max_documents integer)
+returns table (document_id bigint, artifact_id uuid)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+    select d.document_id, d.artifact_id
+    from @extschema@.document d
+    where d.document_id > outdated_documents.after and (
+        d.configuration <> @extschema@.search_configuration() or not exists (
+            select from @extschema@.document_vector v
+            where v.document_id = d.document_id and v.contract = @extschema@.current_contract()
+        )
+    )
+    order by d.document_id limit max_documents;
+end
+$$;
+
+comment on function @extschema@.outdated_documents(bigint, integer)
+is 'Documents with a greater number that have no vector of the current contract or words of another configuration.';
+
+create or replace procedure @extschema@.reembed()
+language plpgsql
+as $$
+declare
+    committed boolean;
+    total bigint;
+    done bigint := 0;
+    batch uuid[];
+    after bigint := 0;
+    told_at timestamptz := pg_catalog.clock_timestamp();
+begin
+    call @extschema@.try_commit(committed);
+    if not committed then
+        raise exception using errcode = 'active_sql_transaction',
+            message = 'reembed commits after every batch, which it cannot inside a transaction block',
+            hint = 'Use autocommit, or COMMIT before the CALL.';
+    end if;
+    if not @extschema@.load_model() then
+        raise exception using errcode = 'object_not_in_prerequisite_state',
+            message = 'the embedding model cannot be loaded', hint = 'Run make install of Singularity on the database server.';
+    end if;
+    perform @extschema@.ensure_indexes();
+    select pg_catalog.count(*) into total from @extschema@.outdated_documents(0, null);
+    loop
+        select pg_catalog.array_agg(o.artifact_id), pg_catalog.max(o.document_id) into batch, after
+        from @extschema@.outdated_documents(after, 200) as o;
+        exit when batch is null;
+        perform @extschema@.index_artifacts(batch, true);
+        commit;
+        done := done + pg_catalog.cardinality(batch);
+        if pg_catalog.clock_timestamp() > told_at + interval '2 seconds' then
+            told_at := pg_catalog.clock_timestamp();
+            raise notice '% of % documents', done, total;
+        end if;
+    end loop;
+    call @extschema@.maintain_search();
+    raise notice '% documents made again', done;
+end
+$$;
+
+comment on procedure @extschema@.reembed()
+is 'Makes the documents anew that have no vector of the current contract (the model was not there, or is another one since an '
+'upgrade) or words of another search_configuration. It commits after each 200, says how far it is, can be broken off and '
+'called again, and readers and writers go on meanwhile. Errors: 25001 inside a transaction block, 55000 without the model.';

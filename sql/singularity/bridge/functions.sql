@@ -47,6 +47,7 @@ as $$
 begin
     update singularity.authority set welcomed_at = null, hello_sent_at = null;
     update singularity.topic set requested_at = null;
+    perform singularity.restore_indexes();
     if singularity.get_setting('mode') <> 'local' then
         -- what a restored dump or a crash has left unqueued
         perform singularity.backfill();
@@ -429,7 +430,8 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform singularity.fold_outcomes(10000), singularity.expire_questions(), singularity.delete_forgotten_copies();
+    perform singularity.fold_outcomes(10000), singularity.expire_questions(), singularity.delete_forgotten_copies(),
+        singularity.fold_lexemes(1000), singularity.index_vectors(200);
     if singularity.get_setting('mode') <> 'local' then
         perform singularity.finish_backfill(), singularity.resend_lost_shipments(), singularity.prepare_topics();
     end if;
@@ -437,3 +439,22 @@ end
 $$;
 
 comment on function singularity.background() is 'The work that the bridge''s tick does.';
+
+create or replace procedure singularity.maintain()
+language plpgsql
+as $$
+declare
+    committed boolean;
+begin
+    while singularity.fold_outcomes(10000) > 0 loop
+        call singularity.try_commit(committed);
+    end loop;
+    perform singularity.expire_questions();
+    call singularity.maintain_search();
+end
+$$;
+
+comment on procedure singularity.maintain()
+is 'The background work of a database without a bridge: adds outcomes up into evidence, lets old questions go, counts lexemes '
+'and puts the vectors of learn_many() into their index, in batches that commit (not inside a transaction block). A bridge '
+'does the same by itself.';

@@ -112,7 +112,7 @@ begin
     )
     select array_agg(w.artifact_id) into taken from wanted w;
     if taken is not null then
-        perform singularity.index_known(taken);
+        perform singularity.index_artifacts(taken);
     end if;
 end
 $$;

@@ -1,8 +1,7 @@
 create or replace function singularity.setting_definitions()
 returns table (name text, type text, default_value text, allowed text, description text)
 language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
+begin atomic
     values
     ('mode', 'text', 'local', '^(local|hybrid|central)$', 'Changed by connect() and disconnect().'),
     ('instance_name', 'text', null, '^\S(.{0,98}\S)?$', 'Name of this instance, for people; default: from its id.'),
@@ -11,9 +10,13 @@ as $$
     ('answer_ttl', 'interval', '1 hour', null, 'How long a central copy or an answer is fresh.'),
     ('negative_ttl', 'interval', '5 minutes', null, 'How long "the authority knows nothing" is remembered.'),
     ('question_ttl', 'interval', '1 hour', null, 'How long a question without an answer stays open.'),
-    ('good_relevance', 'double precision', '0.5', '^(0?\.[0-9]+|[01](\.0*)?)$',
-        'Relevance, 0 to 1, from which a row is a good answer; a recall without one makes a question.')
-$$;
+    ('search_configuration', 'regconfig', 'english', null,
+        'Text search configuration of the words; CALL reembed() after a change.'),
+    ('search_candidates', 'integer', '2000', '^[1-9][0-9]{2,6}$',
+        'About how many documents with words of a query are scored; more costs time.'),
+    ('good_relevance', 'double precision', '0.3', '^(0?\.[0-9]+|[01](\.0*)?)$',
+        'Relevance, 0 to 1, from which a row is a good answer; a recall without one makes a question.');
+end;
 
 comment on function singularity.setting_definitions()
 is 'The settings that there are, with type, default, the pattern that a value must match and meaning.';

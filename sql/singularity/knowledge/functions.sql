@@ -1,23 +1,27 @@
 create or replace function singularity.learn(
     kind text, name text, content jsonb, summary text default null, tags text[] default null,
-    namespace text default 'default', shared boolean default null
+    namespace text default 'default', shared boolean default null, embedding vector default null,
+    contract text default null
 ) returns uuid
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    given singularity.holding := singularity.check_artifact(kind, name, content, summary, tags, namespace, shared);
+    given singularity.holding := singularity.check_artifact(
+        kind, name, content, summary, tags, namespace, shared, embedding, contract
+    );
 begin
     perform singularity.store_holdings(array[given]);
     return given.artifact_id;
 end
 $$;
 
-comment on function singularity.learn(text, text, jsonb, text, text[], text, boolean)
+comment on function singularity.learn(text, text, jsonb, text, text[], text, boolean, vector, text)
 is 'Keeps an artifact and returns its id. Changed content makes a new version, the old one stays in history(); unchanged '
 'content changes nothing. summary, tags and shared that are left out stay as they were (a new artifact is shared); '
-'with shared => false it never leaves this machine, and what the authority had of it is withdrawn. '
-'Errors: 22004 for null, 22023 for a namespace, kind, name or tag that is not valid, 54000 for content over 256 KiB.';
+'with shared => false it never leaves this machine, and what the authority had of it is withdrawn. embedding is a vector of '
+'your own for the content, under a contract that register_contract() made: it stays here, beside the one from the text. '
+'Errors: 22004 for null, 22023 for a namespace, kind, name, tag or vector that is not valid, 54000 for content over 256 KiB.';
 
 create or replace function singularity.learn_many(artifacts jsonb) returns bigint
 language plpgsql security definer
@@ -47,12 +51,13 @@ is 'Learns an array of objects with the argument names of learn() in one stateme
 'the element, counted from 0.';
 
 create or replace function singularity.artifact_from(element jsonb) returns singularity.holding
-language plpgsql immutable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     known_fields constant jsonb := jsonb_build_object('kind', 'string', 'name', 'string', 'content', '',
-        'summary', 'string', 'tags', 'array', 'namespace', 'string', 'shared', 'boolean');
+        'summary', 'string', 'tags', 'array', 'namespace', 'string', 'shared', 'boolean', 'embedding', 'array',
+        'contract', 'string');
     field record;
     wrong_tag text;
 begin
@@ -64,7 +69,7 @@ begin
         if field.expected is null then
             raise exception using errcode = 'invalid_parameter_value',
                 message = format('unknown field %L', field.key),
-                hint = 'Fields are: kind, name, content, summary, tags, namespace, shared.';
+                hint = 'Fields are: kind, name, content, summary, tags, namespace, shared, embedding, contract.';
         elsif field.expected not in ('', field.type) and field.type <> 'null' then
             raise exception using errcode = 'invalid_parameter_value',
                 message = format('field %L must be of type %s, not %s', field.key, field.expected, field.type);
@@ -82,7 +87,8 @@ begin
         case when element -> 'tags' <> 'null' then
             array(select t.value #>> '{}' from jsonb_array_elements(element -> 'tags') as t)
         end,
-        coalesce(element ->> 'namespace', 'default'), (element ->> 'shared')::boolean
+        coalesce(element ->> 'namespace', 'default'), (element ->> 'shared')::boolean,
+        singularity.vector_from(element -> 'embedding'), element ->> 'contract'
     );
 end
 $$;
@@ -92,7 +98,7 @@ is 'Reads and checks one element of learn_many(). Raises 22023 for what is no ob
 'and what check_artifact() raises.';
 
 create or replace function singularity.raise_for_element(artifacts jsonb) returns void
-language plpgsql immutable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -117,9 +123,10 @@ comment on function singularity.raise_for_element(jsonb)
 is 'Raises the error of the first element of learn_many() that cannot be read, with its index.';
 
 create or replace function singularity.check_artifact(
-    kind text, name text, content jsonb, summary text, tags text[], namespace text, shared boolean
+    kind text, name text, content jsonb, summary text, tags text[], namespace text, shared boolean, embedding vector,
+    contract text
 ) returns singularity.holding
-language plpgsql immutable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -134,11 +141,13 @@ begin
     given.shared := shared;
     given.artifact_id := singularity.artifact_id(given.namespace, given.kind, given.name);
     given.variant := singularity.variant_of(given.content);
+    given.embedding := singularity.check_vector(embedding, contract);
+    given.contract := case when embedding is not null then contract end;
     return given;
 end
 $$;
 
-comment on function singularity.check_artifact(text, text, jsonb, text, text[], text, boolean)
+comment on function singularity.check_artifact(text, text, jsonb, text, text[], text, boolean, vector, text)
 is 'Checks the arguments of learn() and returns them as a holding that is not stored yet; null stays null.';
 
 create or replace function singularity.store_holdings(given singularity.holding[]) returns uuid[]
@@ -160,25 +169,34 @@ begin
             coalesce(g.tags, old.tags, '{}') as tags,
             coalesce(g.shared, old.shared, true) as shared,
             coalesce(old.withdrawn_through, 0) as withdrawn_through,
-            old.shared as was_shared,
-            old.variant as old_variant, old.summary as old_summary, old.tags as old_tags
+            coalesce(g.embedding, same.embedding) as embedding,
+            case when g.embedding is not null then g.contract else same.contract end as contract,
+            old.shared as was_shared, old.variant as old_variant, old.summary as old_summary, old.tags as old_tags,
+            g.embedding is not null and (
+                old.contract is distinct from g.contract or not singularity.is_same_vector(g.embedding, old.embedding)
+            ) as has_new_vector
         from unnest(given) with ordinality as g
         left join lateral (
             select h.* from singularity.holding h where h.artifact_id = g.artifact_id order by h.version desc limit 1
         ) as old on true
+        left join lateral (
+            select old.embedding, old.contract where old.variant = g.variant
+        ) as same on true
         order by g.artifact_id, g.ordinality desc
     ), changed as (
         select w.*, nextval('singularity.version') as version
         from (select * from wanted order by ordinality) as w
         where (w.variant, w.summary, w.tags, w.shared)
             is distinct from (w.old_variant, w.old_summary, w.old_tags, w.was_shared)
+            or w.has_new_vector
     ), inserted as (
         insert into singularity.holding (
-            artifact_id, version, namespace, kind, name, variant, content, summary, tags, shared, withdrawn_through
+            artifact_id, version, namespace, kind, name, variant, content, summary, tags, shared, withdrawn_through,
+            embedding, contract
         )
         select
             artifact_id, version, namespace, kind, name, variant, content, summary, tags, shared,
-            case when shared then withdrawn_through else version end
+            case when shared then withdrawn_through else version end, embedding, contract
         from changed
     ), entries as (
         insert into singularity.outbox (version, artifact_id)
@@ -191,7 +209,7 @@ begin
         (select array_agg(artifact_id) from entries)
     into stored, queued;
     if cardinality(stored) > 0 then
-        perform singularity.index_known(stored);
+        perform singularity.index_artifacts(stored);
     end if;
     if queued is not null then
         perform singularity.delete_replaced_entries(queued);
@@ -268,21 +286,24 @@ is 'The best known version of each artifact, in the order given, none for what i
 'the central one is pinned or has level medium or above and more confidence. Level, confidence and counts are the '
 'authority''s, where it knows of the content, unless more outcomes of it were recorded here.';
 
-create or replace function singularity.index_known(artifact_ids uuid[]) returns void
+create or replace function singularity.index_artifacts(artifact_ids uuid[], again boolean default false) returns void
 language sql security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select singularity.replace_documents(index_known.artifact_ids, array(
+    select singularity.index_documents(index_artifacts.artifact_ids, array(
         select row(
-            null, k.artifact_id, k.namespace, k.kind, k.name, k.tags,
-            singularity.words_of(k.name, k.summary, k.tags, k.content)
-        )::singularity.document
-        from singularity.known(index_known.artifact_ids) as k
-    ))
+            k.artifact_id, k.namespace, k.kind, k.name, k.summary, k.tags, k.level, k.content, h.contract, h.embedding
+        )::singularity.searchable
+        from singularity.known(index_artifacts.artifact_ids) as k
+        left join lateral (
+            select h.variant, h.contract, h.embedding from singularity.holding as h
+            where h.artifact_id = k.artifact_id order by h.version desc limit 1
+        ) as h on h.variant = k.variant
+    ), index_artifacts.again)
 $$;
 
-comment on function singularity.index_known(uuid[])
-is 'Makes the searchable text of artifacts that of their best known version.';
+comment on function singularity.index_artifacts(uuid[], boolean)
+is 'Makes the documents of artifacts those of their best known version; those that have not changed only if again.';
 
 create or replace function singularity.lookup(kind text, name text, namespace text default 'default')
 returns setof singularity.knowledge
@@ -327,45 +348,143 @@ $$;
 comment on function singularity.is_forgotten(uuid)
 is 'Whether an artifact was forgotten here: then an answer of the authority would not be kept.';
 
+create or replace function singularity.rank_knowledge(
+    query text, kind text, namespace text, tags text[], max_results integer, min_similarity double precision,
+    min_level singularity.level, embedding vector, contract text
+) returns table (known singularity.knowledge, score double precision, found singularity.hit)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    hits singularity.hit[];
+begin
+    perform singularity.check_query(rank_knowledge.query), singularity.check_max_results(rank_knowledge.max_results),
+        singularity.check_filters(rank_knowledge.kind, rank_knowledge.namespace, rank_knowledge.min_similarity),
+        singularity.check_vector(rank_knowledge.embedding, rank_knowledge.contract);
+    hits := array(
+        select s from singularity.search_documents(
+            rank_knowledge.query, rank_knowledge.namespace, rank_knowledge.kind, rank_knowledge.tags,
+            rank_knowledge.min_level, rank_knowledge.embedding, rank_knowledge.contract,
+            2 * rank_knowledge.max_results + 10
+        ) as s
+        where s.relevance >= rank_knowledge.min_similarity
+    );
+    return query
+    select k, h.relevance * (0.9 + 0.1 * k.confidence), h::singularity.hit
+    from singularity.known(array(select h.artifact_id from unnest(hits) as h)) as k
+    join unnest(hits) as h on h.artifact_id = k.artifact_id
+    order by 2 desc, k.artifact_id
+    limit rank_knowledge.max_results;
+end
+$$;
+
+comment on function singularity.rank_knowledge(
+    text, text, text, text[], integer, double precision, singularity.level, vector, text
+)
+is 'What recall() and explain_recall() return: the relevance of each row and its score, which is the relevance times '
+'0.9 + 0.1 confidence.';
+
 create or replace function singularity.recall(
     query text, kind text default null, namespace text default null, tags text[] default null,
-    max_results integer default 10, min_similarity double precision default 0
+    max_results integer default 10, min_similarity double precision default 0.2,
+    min_level singularity.level default null, embedding vector default null, contract text default null
 ) returns setof singularity.ranked_knowledge
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    hits uuid[];
-    relevances double precision[];
+    ranked record;
+    best double precision := 0;
+    result singularity.ranked_knowledge;
 begin
-    perform singularity.check_query(recall.query), singularity.check_max_results(recall.max_results),
-        singularity.check_filters(recall.kind, recall.namespace, recall.min_similarity);
-    select array_agg(s.artifact_id order by s.relevance desc), array_agg(s.relevance order by s.relevance desc)
-    into hits, relevances
-    from singularity.search_documents(
-        recall.query, recall.namespace, recall.kind, recall.tags, 2 * recall.max_results + 10
-    ) as s;
-    return query
-    select k.*, r.relevance * (0.9 + 0.1 * k.confidence) as score, null::double precision
-    from singularity.known(hits) as k
-    join unnest(hits, relevances) as r (artifact_id, relevance) on r.artifact_id = k.artifact_id
-    where r.relevance >= recall.min_similarity
-    order by score desc, k.artifact_id
-    limit recall.max_results;
-    if not found or relevances[1] < singularity.get_setting('good_relevance')::double precision
+    for ranked in
+        select r.* from singularity.rank_knowledge(
+            recall.query, recall.kind, recall.namespace, recall.tags, recall.max_results, recall.min_similarity,
+            recall.min_level, recall.embedding, recall.contract
+        ) as r
+    loop
+        best := greatest(best, (ranked.found).relevance);
+        select (ranked.known).*, ranked.score, (ranked.found).similarity into result;
+        return next result;
+    end loop;
+    if best < singularity.get_setting('good_relevance')::double precision
         or singularity.get_setting('mode') = 'central' then
         perform singularity.raise_question(recall.query, recall.kind, recall.namespace, null, recall.tags);
     end if;
 end
 $$;
 
-comment on function singularity.recall(text, text, text, text[], integer, double precision)
-is 'What is known here that fits a query, best first: by the words of name, summary, tags and content and by the name. '
-'score (0 to 1) is the relevance, moved a little by confidence; similarity is the cosine, null without vectors; '
-'min_similarity leaves out what is less relevant. It never waits for the network: while online, a recall that finds '
-'nothing of good_relevance becomes a question, and its answer is here for the next call. Errors: 22023 for an empty '
-'query, a filter that is not valid, max_results not 1 to 1000 or min_similarity not 0 to 1.';
+comment on function singularity.recall(
+    text, text, text, text[], integer, double precision, singularity.level, vector, text
+)
+is 'What is known here that fits a query (words, an identifier, half a name, a question), best first. score (0 to 1) is the '
+'relevance, moved a little by confidence; similarity is the cosine, null without vectors; min_similarity leaves out what is '
+'less relevant (from about 0.2 on a row has to do with the query), min_level what is of a lower level. embedding is a vector of your own for the query, under the contract of '
+'those that learn() was given. explain_recall() shows the parts of the ranking. It never waits for the network: while '
+'online, a recall that finds nothing of good_relevance becomes a question, and its answer is here for the next call. '
+'Errors: 22023 for an empty query, a filter or vector that is not valid, max_results not 1 to 1000 or min_similarity not '
+'0 to 1; 54000 for a query over 64 KiB.';
+
+create or replace function singularity.explain_recall(
+    query text, kind text default null, namespace text default null, tags text[] default null,
+    max_results integer default 10, min_similarity double precision default 0.2,
+    min_level singularity.level default null, embedding vector default null, contract text default null
+) returns table (
+    artifact_id uuid, namespace text, kind text, name text, score double precision, relevance double precision,
+    words double precision, name_match double precision, similarity double precision, confidence double precision
+)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select
+        (r.found).artifact_id, (r.known).namespace, (r.known).kind, (r.known).name, r.score, (r.found).relevance,
+        (r.found).words, (r.found).name_match, (r.found).similarity, (r.known).confidence
+    from singularity.rank_knowledge(query, kind, namespace, tags, max_results, min_similarity, min_level, embedding, contract)
+        as r
+$$;
+
+comment on function singularity.explain_recall(
+    text, text, text, text[], integer, double precision, singularity.level, vector, text
+)
+is 'The rows of recall() with what their rank is made of: words (BM25, 0 to 1), name_match (letters of the name, 0 to 1) and '
+'similarity (cosine) make the relevance, see relevance(), and confidence moves it to the score. It asks no question.';
+
+create or replace function singularity.related(
+    kind text, name text, namespace text default 'default', max_results integer default 10
+) returns setof singularity.ranked_knowledge
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    id uuid := singularity.artifact_id(
+        singularity.check_token(related.namespace, 'namespace'), singularity.check_token(related.kind, 'kind'),
+        singularity.check_name(related.name));
+    this singularity.knowledge;
+begin
+    select k.* into this from singularity.known(array[id]) as k;
+    if not found then
+        raise exception using errcode = 'no_data_found',
+            message = format('%s %L is not known here', related.kind, related.name),
+            hint = 'Learn it, or look it up while online; recall() finds what fits a text.';
+    end if;
+    return query
+    select (r.known).*, r.score, (r.found).similarity
+    from singularity.rank_knowledge(
+        concat_ws(' ', this.name, this.summary, array_to_string(this.tags, ' ')), null, null, null,
+        singularity.check_max_results(related.max_results) + 1, 0, null, singularity.vector_of(id),
+        singularity.current_contract()
+    ) as r
+    where (r.found).artifact_id <> id
+    limit related.max_results;
+end
+$$;
+
+comment on function singularity.related(text, text, text, integer)
+is 'What is near an artifact that is known here, of any namespace and kind, best first: by its vector and by the words of its '
+'name, summary and tags. Errors: P0002 when it is not known, 22023 for what is not valid.';
 
 create or replace function singularity.check_filters(kind text, namespace text, min_similarity double precision)
 returns void
@@ -428,7 +547,7 @@ begin
             perform singularity.delete_replaced_entries(array[tomb.artifact_id]);
         end if;
     end if;
-    perform singularity.index_known(array[tomb.artifact_id]);
+    perform singularity.index_artifacts(array[tomb.artifact_id]);
     perform singularity.ring_doorbell();
     return true;
 end

@@ -13,6 +13,8 @@ create table singularity.holding (
     shared boolean not null,
     withdrawn_through bigint not null default 0,
     learned_at timestamptz not null default now(),
+    embedding vector,
+    contract text,
     primary key (artifact_id, version)
 );
 
@@ -32,6 +34,8 @@ comment on column singularity.holding.shared is 'Whether it may leave this machi
 comment on column singularity.holding.withdrawn_through
 is 'Everything that this instance sent of the artifact up to this version is withdrawn; 0 for nothing.';
 comment on column singularity.holding.learned_at is 'When this version was learned or forgotten.';
+comment on column singularity.holding.embedding is 'A vector that its user gave; null for none.';
+comment on column singularity.holding.contract is 'Name of the contract that the vector keeps.';
 
 create table singularity.central_copy (
     artifact_id uuid primary key,

@@ -164,6 +164,10 @@ begin
     )
     select count(*), array_agg(distinct t.artifact_id) into folded, changed from taken t;
     perform singularity.delete_replaced_entries(changed);
+    -- with its first outcome an artifact is no candidate any more
+    perform singularity.index_artifacts(array(
+        select d.artifact_id from singularity.document d where d.artifact_id = any (changed) and d.level = 'candidate'
+    ));
     return folded;
 end
 $$;
@@ -199,22 +203,3 @@ $$;
 
 comment on function singularity.make_withdrawn_evidence_private(uuid[])
 is 'Turns counters that were withdrawn into private ones, so that what is shared afterwards starts at zero.';
-
-create or replace procedure singularity.maintain()
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    folded bigint;
-begin
-    loop
-        folded := singularity.fold_outcomes(10000);
-        exit when folded = 0;
-    end loop;
-    perform singularity.expire_questions();
-end
-$$;
-
-comment on procedure singularity.maintain()
-is 'The background work of a database without a bridge: adds outcomes up into evidence and lets old questions go. '
-'A bridge does the same by itself.';

@@ -88,20 +88,6 @@ $$;
 
 comment on function singularity.question_state(uuid) is 'How a question stands; no row for an unknown one.';
 
--- PL/Python, since only there a commit that is not possible can be caught
-create or replace procedure singularity.try_commit(inout committed boolean)
-language plpython3u
-as $$
-    try:
-        plpy.commit()
-    except plpy.spiexceptions.InvalidTransactionTermination:
-        return (False,)
-    return (True,)
-$$;
-
-comment on procedure singularity.try_commit(boolean)
-is 'Commits and returns true, or returns false inside a transaction block, where a procedure may not.';
-
 create or replace procedure singularity.await_answer(question_id uuid, timeout interval default '10 seconds')
 language plpgsql
 as $$
