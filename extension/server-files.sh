@@ -5,7 +5,7 @@
 #   uninstall FOLDER  removes FOLDER
 # It has two parts:
 #   python/   the packages of python/requirements-server.txt, and python/singularity_plpy
-#   model/    the embedding model's files
+#   model/    the embedding model's files, and the similar words that follow from them
 # PG_CONFIG chooses the server, SERVER_PYTHON the interpreter (the one that its PL/Python is linked to by default).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,6 +27,7 @@ collect() {
     install_packages
     keep_model
     cp -r python/singularity_plpy $collected/python/
+    PYTHONPATH=$collected/python "$SERVER_PYTHON" -m singularity_plpy.similar $collected/model
     compile
     echo "$wanted" >$collected.made-from
 }

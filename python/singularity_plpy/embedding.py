@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from singularity_plpy import plain
+from singularity_plpy import plain, similar
 from singularity_plpy.table import Table
 
 if TYPE_CHECKING:
@@ -44,11 +44,13 @@ class Model:
         """Load the model; ImportError, OSError or ValueError when a package or file is missing or damaged."""
         if find_spec("numpy") is None:
             raise ImportError("the Python package numpy is missing")
-        self._table = Table(folder / TABLE)
-        self._tokenizer = _load_tokenizer(folder / TOKENIZER)
-        tokens = self._tokenizer.get_vocab_size()
-        if self._table.rows != tokens:
-            raise ValueError(f"{folder} has {self._table.rows} vectors for {tokens} tokens")
+        self._folder = folder
+        self.table = Table(folder / TABLE)
+        self.tokenizer = _load_tokenizer(folder / TOKENIZER)
+        tokens = self.tokenizer.get_vocab_size()
+        self._similar_words: similar.SimilarWords | None = None
+        if self.table.rows != tokens:
+            raise ValueError(f"{folder} has {self.table.rows} vectors for {tokens} tokens")
         self._plain_tokens_left = _PLAIN_TOKENS
         self._arrays: Arrays | None = None
 
@@ -75,6 +77,15 @@ class Model:
         documents = zip(names, summaries, contents, strict=True)
         return self._literals((tuple(text or "" for text in d) for d in documents), DOCUMENT_WEIGHTS, between)
 
+    def similar_words(self, words: Iterable[str]) -> list[tuple[str, str, float]]:
+        """Return each word with each word that means nearly the same, and their cosine.
+
+        It raises OSError or ValueError when the file of similar words is missing or damaged.
+        """
+        if self._similar_words is None:
+            self._similar_words = similar.SimilarWords(self._folder / similar.FILE)
+        return list(self._similar_words.of(words))
+
     def _literals(
         self, documents: Iterable[Sequence[str]], weights: Sequence[int], between: Callable[[], object]
     ) -> list[str | None]:
@@ -87,7 +98,7 @@ class Model:
         return result
 
     def _tokens(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def _directions(
         self, tokens: Sequence[Sequence[int]], weights: Sequence[int]
@@ -95,10 +106,10 @@ class Model:
         if self._arrays is None:
             self._plain_tokens_left -= sum(map(len, tokens))
             if self._plain_tokens_left >= 0:
-                return plain.directions(self._table, tokens, weights, LITERAL_LENGTH)
+                return plain.directions(self.table, tokens, weights, LITERAL_LENGTH)
             from singularity_plpy.arrays import Arrays  # noqa: PLC0415  only where much is to be done
 
-            self._arrays = Arrays(self._table)
+            self._arrays = Arrays(self.table)
         return self._arrays.directions(tokens, weights, LITERAL_LENGTH)
 
 

@@ -60,6 +60,21 @@ $$;
 comment on function @extschema@.document_literals(text[], text[], text[])
 is 'The vectors of documents, from their names, summaries (which count twice) and contents, written as vector_literals() does.';
 
+create or replace function @extschema@.similar_words(words text[])
+returns table (word text, similar_word text, similarity double precision)
+language plpython3u stable parallel restricted cost 10000 rows 20
+set search_path = pg_catalog, pg_temp
+as $$
+    if "singularity_model" not in GD:
+        plpy.execute("select @extschema@.load_model()")
+    model = GD["singularity_model"]
+    return model.similar_words(words) if model else []
+$$;
+
+comment on function @extschema@.similar_words(text[])
+is 'For each of some words in lower case those that mean nearly the same, with their cosine, by the embedding model; none '
+'while it cannot be loaded.';
+
 create or replace function @extschema@.to_unit_vector(literal text) returns vector
 language sql immutable strict parallel safe
 begin atomic

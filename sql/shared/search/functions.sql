@@ -527,31 +527,71 @@ $$;
 comment on function @extschema@.plan_filter(text, text, text[], @extschema@.level)
 is 'Query for the documents that pass a filter (null when all do) and about how many they are.';
 
+create or replace function @extschema@.similar_lexemes(configuration regconfig, query text)
+returns table (lexeme text, similar_lexeme text, similarity double precision)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    words constant text[] := array(select distinct w from regexp_split_to_table(lower(query), '\s+') as w where w <> '');
+begin
+    if cardinality(words) > 32 then
+        return; -- a text that was pasted in says the same in other words itself
+    end if;
+    return query
+    select l.lexeme, l.similar_lexeme, max(l.similarity)
+    from (
+        select
+            (tsvector_to_array(to_tsvector(configuration, s.word)))[1] as lexeme,
+            (tsvector_to_array(to_tsvector(configuration, s.similar_word)))[1] as similar_lexeme,
+            s.similarity
+        from @extschema@.similar_words(words) as s
+    ) as l
+    where l.lexeme <> l.similar_lexeme
+    group by l.lexeme, l.similar_lexeme;
+end
+$$;
+
+comment on function @extschema@.similar_lexemes(regconfig, text)
+is 'Lexemes of words that mean nearly the same as a word of the query, with their cosine.';
+
 create or replace function @extschema@.query_weights(
-    lexemes text[], frequencies double precision[], documents double precision
+    configuration regconfig, query text, lexemes text[], frequencies double precision[], documents double precision
 ) returns sparsevec
-language plpgsql immutable parallel safe
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     return (
         with term as (
             select
-                @extschema@.lexeme_bucket(t.lexeme) as bucket,
+                t.lexeme,
                 case when t.lexeme like '=%' then 0.3 else 1 end
                     * ln(1 + (greatest(documents, t.frequency) - t.frequency + 0.5) / (t.frequency + 0.5)) as weight
             from unnest(lexemes, frequencies) as t (lexeme, frequency)
+        ), similar_term as (
+            select s.similar_lexeme as lexeme, max(0.7 * s.similarity * t.weight) as weight
+            from @extschema@.similar_lexemes(configuration, query) as s
+            join term t on t.lexeme = s.lexeme
+            where s.similar_lexeme <> all (lexemes)
+            group by s.similar_lexeme
         ), entry as (
-            select t.bucket, (sum(t.weight) / sum(sum(t.weight)) over ())::real as weight from term t group by t.bucket
+            select @extschema@.lexeme_bucket(a.lexeme) as bucket, max(a.weight) as weight
+            from (select * from term union all select * from similar_term) as a
+            group by 1
         )
-        select @extschema@.to_weights(string_agg(e.bucket || ':' || e.weight, ',')) from entry e
+        select @extschema@.to_weights(
+            string_agg(e.bucket || ':' || (e.weight / (select sum(t.weight) from term t))::real, ',')
+        ) from entry e
     );
 end
 $$;
 
-comment on function @extschema@.query_weights(text[], double precision[], double precision)
+comment on function @extschema@.query_weights(regconfig, text, text[], double precision[], double precision)
 is 'Weight of each lexeme of a query, in sum 1: its inverse document frequency ln(1 + (n - f + 0.5) / (f + 0.5)), and three '
-'tenths of it for whole identifiers, since their parts count as well. Source: see weights_of().';
+'tenths of it for whole identifiers, since their parts count as well. Beside them the lexemes of similar words, with 0.7 '
+'times their cosine of the weight. Source: see weights_of().';
 
 create or replace function @extschema@.plan_query(
     query text, passes tsquery, passing double precision, bound double precision,
@@ -566,6 +606,8 @@ declare
     lexemes text[];
     frequencies double precision[];
     everything double precision;
+    configuration constant regconfig := @extschema@.search_configuration();
+    plain constant text := @extschema@.plain_words(query);
     room double precision;
     part tsquery;
     expected double precision;
@@ -577,10 +619,10 @@ begin
         max(f.documents) filter (where f.lexeme = '')
     into lexemes, frequencies, everything
     from @extschema@.lexeme_frequencies(
-        array_append(tsvector_to_array(@extschema@.words_of(@extschema@.search_configuration(), query)), '')
+        array_append(tsvector_to_array(@extschema@.words_of(configuration, query)), '')
     ) as f;
     lexemes := lexemes[:256];
-    weights := @extschema@.query_weights(lexemes, frequencies[:256], everything);
+    weights := @extschema@.query_weights(configuration, plain, lexemes, frequencies[:256], everything);
     select t.lexeme into unknown
     from unnest(lexemes, frequencies) as t (lexeme, frequency)
     where t.frequency = 0 and t.lexeme not like '=%'
@@ -713,7 +755,7 @@ begin atomic
         d.document_id,
         d.artifact_id,
         d.name,
-        coalesce(-(d.weights <#> score_documents.weights), 0),
+        least(coalesce(-(d.weights <#> score_documents.weights), 0), 1),
         1 - (v.embedding <=> score_documents.embedding)
     from (select distinct i.document_id from unnest(document_ids) as i (document_id)) as i
     inner join @extschema@.document as d on i.document_id = d.document_id
