@@ -1,10 +1,9 @@
 """Words that mean nearly the same, by the vectors that a model holds for whole words.
 
 `make install` writes them into the model's folder, a line for each word: the word, then the similar ones with
-their cosines. A session maps the file and looks up the few words of a query.
+their cosines.
 """
 
-import mmap
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,27 +18,22 @@ _BLOCK = 512  # words whose cosines with all others are computed at once
 
 
 class SimilarWords:
-    """The file of similar words, mapped into memory."""
+    """The similar words of a file."""
 
     def __init__(self, file: Path) -> None:
-        """Map the file; OSError when that fails, ValueError when it holds something else."""
-        with file.open("rb") as opened:
-            self._memory = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-        if self._memory[:1] != b"\n" or self._memory[-1:] != b"\n":
-            raise ValueError(f"{file} is not a whole file of similar words")
+        """Read the file; OSError when that fails, ValueError when it holds something else."""
+        lines = file.read_text(encoding="ascii").splitlines()
+        self._entries = {word: entries for word, _, entries in (line.partition("\t") for line in lines)}
+        if not all(self._entries.values()):
+            raise ValueError(f"{file} is not a file of similar words")
 
     def of(self, words: Iterable[str]) -> Iterator[tuple[str, str, float]]:
         """Yield each word with each word that is similar to it and their cosine."""
         for word in words:
-            if not (word.isascii() and word.isalpha()):
-                continue
-            start = self._memory.find(f"\n{word}\t".encode())
-            if start < 0:
-                continue
-            line = self._memory[start + 1 : self._memory.find(b"\n", start + 1)].decode()
-            for entry in line.split("\t")[1:]:
-                similar, cosine = entry.split(" ")
-                yield word, similar, float(cosine)
+            for entry in self._entries.get(word, "").split("\t"):
+                similar, _, cosine = entry.partition(" ")
+                if similar:
+                    yield word, similar, float(cosine)
 
 
 def write_similar_words(folder: Path) -> None:
@@ -55,7 +49,6 @@ def write_similar_words(folder: Path) -> None:
     vectors = numpy.array([model.table.sum_of([token]) for token in tokens.values()], numpy.float32)
     vectors /= numpy.linalg.norm(vectors, axis=1, keepdims=True)
     with (folder / FILE).open("w", encoding="ascii") as file:
-        file.write("\n")
         for start in range(0, len(words), _BLOCK):
             block = vectors[start : start + _BLOCK] @ vectors.T
             for place, cosines in enumerate(block, start):
