@@ -19,7 +19,7 @@ begin atomic
         'The day for which scores are computed; moved on once a day by the bridge, or by rescore().'),
     ('search_configuration', 'regconfig', 'english', null,
         'Text search configuration of the words; CALL reembed() after a change.'),
-    ('search_candidates', 'integer', '2000', '^[1-9][0-9]{2,6}$',
+    ('search_candidates', 'integer', '1000', '^[1-9][0-9]{2,6}$',
         'About how many documents with words of a query are scored; more costs time.'),
     ('answer_relevance', 'double precision', '0.3', null, 'Relevance, 0 to 1, from which a row belongs into an answer.'),
     ('answer_rows', 'integer', '10', '^[1-9][0-9]{0,2}$', 'Greatest number of artifacts in an answer.');

@@ -654,12 +654,43 @@ comment on function @extschema@.plan_query(text, tsquery, double precision, doub
 is 'What to look for with the words of a query: the documents whose words are scored (about as many as bound), the weights '
 'of the lexemes, and the longest one that no document has.';
 
+create or replace function @extschema@.near_documents_in_tail(
+    embedding vector, contract text, passes tsquery, max_documents integer
+) returns bigint[]
+language sql stable
+begin atomic
+    select array(
+        select v.document_id
+        from @extschema@.document_vector as v
+        where
+            v.contract = near_documents_in_tail.contract and not v.indexed
+            and (passes is null or (select d.words @@ passes from @extschema@.document as d where d.document_id = v.document_id))
+        order by v.embedding <=> near_documents_in_tail.embedding
+        limit max_documents
+    );
+end;
+
+comment on function @extschema@.near_documents_in_tail(vector, text, tsquery, integer)
+is 'Documents that pass a filter, by the distance of those of their vectors that are not in the index yet.';
+
+create or replace function @extschema@.nearest_documents(embedding vector) returns setof bigint
+language sql stable
+begin atomic
+    select v.document_id
+    from @extschema@.document_vector as v
+    where v.contract = 'wordllama-l2-supercat-256/1' and v.indexed
+    order by v.embedding::vector(256) <=> nearest_documents.embedding;
+end;
+
+comment on function @extschema@.nearest_documents(vector)
+is 'Documents by the distance of their vectors of current_contract(), from the index: for plans that are kept.';
+
 create or replace function @extschema@.near_documents(
     embedding vector, contract text, passes tsquery, few boolean, max_documents integer
 ) returns bigint[]
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
-set hnsw.ef_search = 100
+set hnsw.ef_search = 64
 set hnsw.iterative_scan = 'relaxed_order'
 as $$
 declare
@@ -679,27 +710,24 @@ begin
         ) into result using embedding, passes, max_documents;
         return result;
     end if;
-    -- the planner takes the index of a contract only where the contract is a literal; the index is read on for as long as
-    -- what it gives does not pass
-    execute format(
-        'select array(
-            select n.document_id from (
-                select v.document_id from @extschema@.document_vector v
-                where v.contract = %2$L and v.indexed
-                order by v.embedding::%1$s.vector(%3$s) operator(%1$s.<=>) $1
-            ) as n %4$s limit $3
-        ) || array(
-            select n.document_id from (
-                select v.document_id from @extschema@.document_vector v
-                where v.contract = %2$L and not v.indexed
-                order by v.embedding operator(%1$s.<=>) $1
-            ) as n %4$s limit $3
-        )',
-        vectors, contract, @extschema@.vector_size(embedding), case when passes is not null then
-            'where (select d.words @@ $2 from @extschema@.document d where d.document_id = n.document_id)'
-        end
-    ) into result using embedding, passes, max_documents;
-    return result;
+    -- the planner takes the index of a contract only where the contract is a literal, and reads on in the index for as
+    -- long as what it gives does not pass
+    if passes is null and contract = @extschema@.current_contract() then
+        result := array(select n from @extschema@.nearest_documents(embedding) as n limit max_documents);
+    else
+        execute format(
+            'select array(
+                select n.document_id from (
+                    select v.document_id from @extschema@.document_vector v
+                    where v.contract = %2$L and v.indexed
+                    order by v.embedding::%1$s.vector(%3$s) operator(%1$s.<=>) $1
+                ) as n
+                where $2 is null or (select d.words @@ $2 from @extschema@.document d where d.document_id = n.document_id)
+                limit $3
+            )', vectors, contract, @extschema@.vector_size(embedding)
+        ) into result using embedding, passes, max_documents;
+    end if;
+    return result || @extschema@.near_documents_in_tail(embedding, contract, passes, max_documents);
 end
 $$;
 
@@ -760,15 +788,11 @@ begin atomic
     from (select distinct i.document_id from unnest(document_ids) as i (document_id)) as i
     inner join @extschema@.document as d on i.document_id = d.document_id
     left join @extschema@.document_vector as v
-        on i.document_id = v.document_id and v.contract = score_documents.contract
-    where not exists (
-        select from @extschema@.document as newer
-        where newer.artifact_id = d.artifact_id and newer.document_id > d.document_id
-    );
+        on i.document_id = v.document_id and v.contract = score_documents.contract;
 end;
 
 comment on function @extschema@.score_documents(bigint[], sparsevec, vector, text)
-is 'BM25 score of the words and cosine of those of the documents that are in force.';
+is 'BM25 score of the words and cosine of documents.';
 
 create or replace function @extschema@.search_documents(
     query text, namespace text, kind text, tags text[], min_level @extschema@.level,
@@ -794,10 +818,11 @@ begin
         embedding := @extschema@.embed(@extschema@.plain_words(query));
         contract := @extschema@.current_contract();
     end if;
-    candidates := @extschema@.documents_with(words.wanted, words.weights, bound, 150);
+    candidates := @extschema@.documents_with(words.wanted, words.weights, bound, greatest(100, max_results));
     if embedding is not null then
         candidates := candidates || @extschema@.near_documents(
-            embedding, contract, filter.passes, filter.passes is not null and filter.documents <= bound, 100
+            embedding, contract, filter.passes, filter.passes is not null and filter.documents <= bound,
+            greatest(50, max_results)
         );
     end if;
     -- a typing error or half a word
@@ -814,7 +839,10 @@ begin
         -- to compare names takes longest: those that can make no difference are not
         select s.*, @extschema@.match_name(s.name, name) as name_match
         from scored as s
-        where s.place <= max_results + 20 or s.document_id = any (named)
+        where (s.place <= max_results + 20 or s.document_id = any (named)) and not exists (
+            select from @extschema@.document as newer
+            where newer.artifact_id = s.artifact_id and newer.document_id > s.document_id
+        )
     )
     select
         m.artifact_id, @extschema@.relevance(m.words, m.name_match, m.similarity, one_word) as relevance, m.words,

@@ -12,9 +12,9 @@ begin atomic
     ('question_ttl', 'interval', '1 hour', null, 'How long a question without an answer stays open.'),
     ('search_configuration', 'regconfig', 'english', null,
         'Text search configuration of the words; CALL reembed() after a change.'),
-    ('search_candidates', 'integer', '2000', '^[1-9][0-9]{2,6}$',
+    ('search_candidates', 'integer', '1000', '^[1-9][0-9]{2,6}$',
         'About how many documents with words of a query are scored; more costs time.'),
-    ('good_relevance', 'double precision', '0.3', '^(0?\.[0-9]+|[01](\.0*)?)$',
+    ('good_relevance', 'double precision', '0.4', '^(0?\.[0-9]+|[01](\.0*)?)$',
         'Relevance, 0 to 1, from which a row is a good answer; a recall without one makes a question.');
 end;
 
