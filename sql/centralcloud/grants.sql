@@ -1,4 +1,5 @@
-grant execute on function centralcloud.search(text, text, text, text[], integer, centralcloud.level) to centralcloud_reader;
+grant execute on function centralcloud.search(text, text, text, text[], integer, centralcloud.level)
+to centralcloud_reader;
 grant execute on function centralcloud.status() to centralcloud_reader, centralcloud_bridge;
 grant execute on function centralcloud.statistics() to centralcloud_reader;
 grant execute on function centralcloud.artifact_id(text, text, text) to centralcloud_reader;

@@ -14,7 +14,8 @@ grant execute on function singularity.status() to singularity_reader, singularit
 grant execute on function singularity.artifact_id(text, text, text) to singularity_reader;
 grant execute on function singularity.variant_of(jsonb) to singularity_reader;
 
-grant execute on function singularity.learn(text, text, jsonb, text, text[], text, boolean, vector, text) to singularity_writer;
+grant execute on function singularity.learn(text, text, jsonb, text, text[], text, boolean, vector, text)
+to singularity_writer;
 grant execute on function singularity.learn_many(jsonb) to singularity_writer;
 grant execute on function singularity.record_outcome(text, text, boolean, text, text) to singularity_writer;
 grant execute on function singularity.forget(text, text, text, boolean) to singularity_writer;

@@ -286,7 +286,7 @@ is 'Returns a vector that keeps a contract, null for null. Errors: 22004 without
 create or replace function @extschema@.is_same_vector(one vector, other vector) returns boolean
 language sql immutable parallel safe
 begin atomic
-    select one is not distinct from other;
+    select coalesce(one = other, one is null and other is null);
 end;
 
 comment on function @extschema@.is_same_vector(vector, vector) is 'Whether two vectors are equal, or both null.';

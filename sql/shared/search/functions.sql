@@ -449,24 +449,26 @@ end;
 comment on function @extschema@.match_name(text, text)
 is 'How well a name fits a query, 0 to 1: of 0.7 word_similarity + 0.3 similarity by trigrams what is above 0.3.';
 
-create or replace function @extschema@.documents_named(query text, word text, passes tsquery, max_documents integer)
-returns bigint[]
+create or replace function @extschema@.documents_named(
+    query text, word text, passes tsquery, max_compared integer, max_documents integer
+) returns bigint[]
 language sql stable
 begin atomic
-    select array(
+    select array_agg(m.document_id)
+    from (
         select n.document_id
         from (
-            select d.document_id, d.name
+            select d.document_id, @extschema@.match_name(d.name, query) as name_match
             from @extschema@.document as d
-            where word <% d.name and (passes is null or d.words @@ passes)
-            limit 10 * max_documents
+            where d.name %> word and (passes is null or d.words @@ passes)
+            limit max_compared -- noqa: AM09  whichever come first
         ) as n
-        order by @extschema@.match_name(n.name, query) desc, n.document_id desc
+        order by n.name_match desc, n.document_id desc
         limit max_documents
-    );
+    ) as m;
 end;
 
-comment on function @extschema@.documents_named(text, text, tsquery, integer)
+comment on function @extschema@.documents_named(text, text, tsquery, integer, integer)
 is 'Documents that pass a filter and whose name has something like a word, those with the names most like the query.';
 
 create or replace function @extschema@.lexeme_query(lexeme text) returns tsquery
@@ -480,7 +482,8 @@ $$;
 
 comment on function @extschema@.lexeme_query(text) is 'Query for documents that have a lexeme.';
 
-create or replace function @extschema@.lexeme_frequencies(lexemes text[]) returns table (lexeme text, documents double precision)
+create or replace function @extschema@.lexeme_frequencies(lexemes text[])
+returns table (lexeme text, documents double precision)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -664,7 +667,10 @@ begin atomic
         from @extschema@.document_vector as v
         where
             v.contract = near_documents_in_tail.contract and not v.indexed
-            and (passes is null or (select d.words @@ passes from @extschema@.document as d where d.document_id = v.document_id))
+            and (
+                passes is null
+                or (select d.words @@ passes from @extschema@.document as d where d.document_id = v.document_id)
+            )
         order by v.embedding <=> near_documents_in_tail.embedding
         limit max_documents
     );
@@ -690,8 +696,8 @@ create or replace function @extschema@.near_documents(
 ) returns bigint[]
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
-set hnsw.ef_search = 64
-set hnsw.iterative_scan = 'relaxed_order'
+set "hnsw.ef_search" = 64
+set "hnsw.iterative_scan" = 'relaxed_order'
 as $$
 declare
     vectors text := (select e.extnamespace::regnamespace::text from pg_extension e where e.extname = 'vector');
@@ -758,17 +764,18 @@ create or replace function @extschema@.documents_with(
 ) returns bigint[]
 language sql stable
 begin atomic
-    select array(
+    select array_agg(b.document_id)
+    from (
         select s.document_id
         from (
-            select d.document_id, d.weights
+            select d.document_id, inner_product(d.weights, documents_with.weights) as score
             from @extschema@.document as d
             where d.words @@ wanted
-            limit max_scored
+            limit max_scored -- noqa: AM09  whichever come first
         ) as s
-        order by s.weights <#> documents_with.weights, s.document_id desc
+        order by s.score desc, s.document_id desc
         limit max_documents
-    );
+    ) as b;
 end;
 
 comment on function @extschema@.documents_with(tsquery, sparsevec, integer, integer)
@@ -783,7 +790,7 @@ begin atomic
         d.document_id,
         d.artifact_id,
         d.name,
-        least(coalesce(-(d.weights <#> score_documents.weights), 0), 1),
+        least(coalesce(inner_product(d.weights, score_documents.weights), 0), 1),
         1 - (v.embedding <=> score_documents.embedding)
     from (select distinct i.document_id from unnest(document_ids) as i (document_id)) as i
     inner join @extschema@.document as d on i.document_id = d.document_id
@@ -802,7 +809,7 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set plan_cache_mode = force_generic_plan
-set pg_trgm.word_similarity_threshold = 0.5
+set "pg_trgm.word_similarity_threshold" = 0.5
 as $$
 #variable_conflict use_variable
 declare
@@ -827,7 +834,7 @@ begin
     end if;
     -- a typing error or half a word
     if one_word and words.unknown is not null then
-        named := @extschema@.documents_named(name, words.unknown, filter.passes, 100);
+        named := @extschema@.documents_named(name, words.unknown, filter.passes, 1000, 100);
     end if;
     return query
     with scored as materialized (

@@ -2,20 +2,32 @@ create or replace function singularity.setting_definitions()
 returns table (name text, type text, default_value text, allowed text, description text)
 language sql immutable parallel safe
 begin atomic
-    values
-    ('mode', 'text', 'local', '^(local|hybrid|central)$', 'Changed by connect() and disconnect().'),
-    ('instance_name', 'text', null, '^\S(.{0,98}\S)?$', 'Name of this instance, for people; default: from its id.'),
-    ('environment', 'text', 'dev', '^(dev|test|ci|prod)$', 'Environment of this instance; the authority weights by it.'),
-    ('subject_prefix', 'text', 'singularity', '^[a-z0-9_-]+$', 'First token of every NATS subject and name.'),
-    ('answer_ttl', 'interval', '1 hour', null, 'How long a central copy or an answer is fresh.'),
-    ('negative_ttl', 'interval', '5 minutes', null, 'How long "the authority knows nothing" is remembered.'),
-    ('question_ttl', 'interval', '1 hour', null, 'How long a question without an answer stays open.'),
-    ('search_configuration', 'regconfig', 'english', null,
-        'Text search configuration of the words; CALL reembed() after a change.'),
-    ('search_candidates', 'integer', '1000', '^[1-9][0-9]{2,6}$',
-        'About how many documents with words of a query are scored; more costs time.'),
-    ('good_relevance', 'double precision', '0.4', '^(0?\.[0-9]+|[01](\.0*)?)$',
-        'Relevance, 0 to 1, from which a row is a good answer; a recall without one makes a question.');
+    select *
+    from (
+        values
+        ('mode', 'text', 'local', '^(local|hybrid|central)$', 'Changed by connect() and disconnect().'),
+        ('instance_name', 'text', null, '^\S(.{0,98}\S)?$', 'Name of this instance, for people; default: from its id.'),
+        (
+            'environment', 'text', 'dev', '^(dev|test|ci|prod)$',
+            'Environment of this instance; the authority weights by it.'
+        ),
+        ('subject_prefix', 'text', 'singularity', '^[a-z0-9_-]+$', 'First token of every NATS subject and name.'),
+        ('answer_ttl', 'interval', '1 hour', null, 'How long a central copy or an answer is fresh.'),
+        ('negative_ttl', 'interval', '5 minutes', null, 'How long "the authority knows nothing" is remembered.'),
+        ('question_ttl', 'interval', '1 hour', null, 'How long a question without an answer stays open.'),
+        (
+            'search_configuration', 'regconfig', 'english', null,
+            'Text search configuration of the words; CALL reembed() after a change.'
+        ),
+        (
+            'search_candidates', 'integer', '1000', '^[1-9][0-9]{2,6}$',
+            'About how many documents with words of a query are scored; more costs time.'
+        ),
+        (
+            'good_relevance', 'double precision', '0.4', '^(0?\.[0-9]+|[01](\.0*)?)$',
+            'Relevance, 0 to 1, from which a row is a good answer; a recall without one makes a question.'
+        )
+    ) as d (name, type, default_value, allowed, description);
 end;
 
 comment on function singularity.setting_definitions()
