@@ -461,7 +461,7 @@ begin atomic
             select d.document_id, @extschema@.match_name(d.name, query) as name_match
             from @extschema@.document as d
             where d.name %> word and (passes is null or d.words @@ passes)
-            limit max_compared -- noqa: AM09  whichever come first
+            limit max_compared -- noqa: AM09
         ) as n
         order by n.name_match desc, n.document_id desc
         limit max_documents
@@ -771,7 +771,7 @@ begin atomic
             select d.document_id, inner_product(d.weights, documents_with.weights) as score
             from @extschema@.document as d
             where d.words @@ wanted
-            limit max_scored -- noqa: AM09  whichever come first
+            limit max_scored -- noqa: AM09
         ) as s
         order by s.score desc, s.document_id desc
         limit max_documents
