@@ -101,7 +101,7 @@ begin
         ), entry as (
             select
                 @extschema@.lexeme_bucket(t.lexeme) as bucket,
-                max(t.frequency / (t.frequency + 1.2 * (0.25 + 0.75 * d.length / 60)))::real as weight
+                max(t.frequency / (t.frequency + 1.2 * (0.25 + 0.75 * least(d.length / 60, 4))))::real as weight
             from term t
             cross join document d
             group by 1
@@ -115,7 +115,8 @@ $$;
 
 comment on function @extschema@.weights_of(tsvector, tsvector, tsvector, tsvector)
 is 'BM25 weight of each lexeme of a document: f / (f + k1 (1 - b + b length / 60)) with k1 = 1.2, b = 0.75, where f counts '
-'a word 6 times in the name, 4 in the summary, 2 in the tags, once in the content, and 60 stands for the average length. '
+'a word 6 times in the name, 4 in the summary, 2 in the tags, once in the content, 60 stands for the average length, and '
+'what is longer than four times that counts as that long, so that one word of it still weighs something. '
 'Source: S. Robertson, H. Zaragoza, The probabilistic relevance framework: BM25 and beyond (2009), 3.3 and 3.6 (BM25F).';
 
 -- Arguments

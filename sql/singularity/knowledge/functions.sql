@@ -387,7 +387,7 @@ is 'What recall() and explain_recall() return: the relevance of each row and its
 
 create or replace function singularity.recall(
     query text, kind text default null, namespace text default null, tags text[] default null,
-    max_results integer default 10, min_similarity double precision default 0.2,
+    max_results integer default 10, min_similarity double precision default 0.1,
     min_level singularity.level default null, embedding vector default null, contract text default null
 ) returns setof singularity.ranked_knowledge
 language plpgsql security definer
@@ -421,7 +421,7 @@ comment on function singularity.recall(
 )
 is 'What is known here that fits a query (words, an identifier, half a name, a question), best first. score (0 to 1) is the '
 'relevance, moved a little by confidence; similarity is the cosine, null without vectors; min_similarity leaves out what is '
-'less relevant (from about 0.2 on a row has to do with the query), min_level what is of a lower level. embedding is a vector of your own for the query, under the contract of '
+'less relevant (a row below 0.2 has hardly ever to do with the query), min_level what is of a lower level. embedding is a vector of your own for the query, under the contract of '
 'those that learn() was given. explain_recall() shows the parts of the ranking. It never waits for the network: while '
 'online, a recall that finds nothing of good_relevance becomes a question, and its answer is here for the next call. '
 'Errors: 22023 for an empty query, a filter or vector that is not valid, max_results not 1 to 1000 or min_similarity not '
@@ -429,7 +429,7 @@ is 'What is known here that fits a query (words, an identifier, half a name, a q
 
 create or replace function singularity.explain_recall(
     query text, kind text default null, namespace text default null, tags text[] default null,
-    max_results integer default 10, min_similarity double precision default 0.2,
+    max_results integer default 10, min_similarity double precision default 0.1,
     min_level singularity.level default null, embedding vector default null, contract text default null
 ) returns table (
     artifact_id uuid, namespace text, kind text, name text, score double precision, relevance double precision,
