@@ -1,4 +1,4 @@
-grant execute on function centralcloud.search(text, text, text, text[], integer, centralcloud.level)
+grant execute on function centralcloud.search(text, text, text, text[], integer, double precision, centralcloud.level)
 to centralcloud_reader;
 grant execute on function centralcloud.status() to centralcloud_reader, centralcloud_bridge;
 grant execute on function centralcloud.statistics() to centralcloud_reader;

@@ -105,14 +105,15 @@ def test_search_finds_the_winner_with_its_content(relay: Relay, authority_db: ps
         bob.says(bob.holds("stripes of a tiger", "cats", kind="other", namespace="ops")),
     ])  # fmt: skip
     search = "select relevance, (artifact).name, (artifact).variant, content from centralcloud.search(%s)"
-    (found,) = rows(authority_db, search, "leopard")
+    found = rows(authority_db, search, "leopard")[0]
     assert (found["name"], found["content"], found["variant"]) == (
         "animals",
         "spots of a leopard",
         variant_of("spots of a leopard"),
     )
     assert 0 < found["relevance"] <= 1
-    assert rows(authority_db, search, "zebra") == []
+    words = "select sum(words) from centralcloud.search(%s, min_similarity => 0)"
+    assert value(authority_db, words, "zebra") == 0
     filtered = "select (artifact).name from centralcloud.search('stripes', %s, %s, %s, %s)"
     assert rows(authority_db, filtered, "other", "ops", None, 5) == [{"name": "cats"}]
     assert rows(authority_db, filtered, "k", None, None, 5) == []

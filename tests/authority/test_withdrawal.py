@@ -22,7 +22,8 @@ def winner(relay: Relay) -> dict[str, Any]:
 
 
 def everywhere(relay: Relay, text: str) -> list[str]:
-    """Return the tables of the authority in which a text stands."""
+    """Return the tables of the authority in which a text stands once the background work is done."""
+    relay.tick()
     tables = rows(
         relay.connection,
         "select c.oid::regclass::text as name from pg_class as c"

@@ -13,6 +13,8 @@ ALL = [
     "mode",
     "negative_ttl",
     "question_ttl",
+    "search_candidates",
+    "search_configuration",
     "subject_prefix",
 ]
 

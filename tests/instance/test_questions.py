@@ -62,7 +62,7 @@ class TestAsking:
     def test_a_recall_that_finds_nothing_good_asks(self, db: Session, online: Relay) -> None:
         db.learn("horse", {"text": "a horse in the meadow"})
         assert db.recall("zebra", kind="pattern", namespace="default", tags=["b", "a"]) == []
-        assert db.names("meadow by night in summer with stars") == ["horse"]
+        assert db.names("meadow by night in summer with stars", min_similarity=0.0) == ["horse"]
         assert asked(online) == [
             question("zebra", kind="pattern", namespace="default", tags=["b", "a"]),
             question("meadow by night in summer with stars"),
@@ -71,7 +71,7 @@ class TestAsking:
     def test_what_counts_as_good_can_be_set(self, db: Session, online: Relay) -> None:
         db.learn("horse", {"text": "a horse in the meadow"})
         db.call("configure", settings={"good_relevance": "0.01"})
-        assert db.names("meadow by night in summer with stars") == ["horse"]
+        assert db.names("meadow by night in summer with stars", min_similarity=0.0) == ["horse"]
         assert asked(online) == []
 
     def test_what_is_known_is_not_asked_for(self, db: Session, online: Relay) -> None:

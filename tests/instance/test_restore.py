@@ -35,6 +35,7 @@ def filled(db: Session, online: Relay, owner: Session) -> Session:
     db.ask("open question")
     online.receive("singularity.heads", b"bad")
     owner.run("select singularity.send_later('somewhere', null, 'x')")
+    owner.run("select singularity.fold_lexemes(3)")
     return db
 
 

@@ -1,6 +1,7 @@
 create or replace function centralcloud.search(
     query text, kind text default null, namespace text default null, tags text[] default null,
-    max_results integer default 10, min_level centralcloud.level default null
+    max_results integer default 10, min_similarity double precision default 0.1,
+    min_level centralcloud.level default null
 ) returns table (
     relevance double precision, words double precision, name_match double precision, similarity double precision,
     artifact centralcloud.artifact, content jsonb
@@ -10,7 +11,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    perform centralcloud.check_query(search.query), centralcloud.check_max_results(search.max_results);
+    perform centralcloud.check_query(search.query), centralcloud.check_max_results(search.max_results),
+        centralcloud.check_filters(search.kind, search.namespace, search.min_similarity);
     return query
     select s.relevance, s.words, s.name_match, s.similarity, a, v.content
     from centralcloud.search_documents(
@@ -18,14 +20,16 @@ begin
     ) as s
     join centralcloud.artifact a using (artifact_id)
     join centralcloud.variant v using (artifact_id, variant)
+    where s.relevance >= search.min_similarity
     order by s.relevance desc, s.artifact_id;
 end
 $$;
 
-comment on function centralcloud.search(text, text, text, text[], integer, centralcloud.level)
+comment on function centralcloud.search(text, text, text, text[], integer, double precision, centralcloud.level)
 is 'What the authority knows that fits a query, best first, with the relevance (0 to 1) and what it is made of (see '
-'relevance()), the row of artifact and its content. Errors: 22023 for an empty query or max_results that is not 1 to 1000, '
-'54000 for a query over 64 KiB.';
+'relevance()), the row of artifact and its content; min_similarity leaves out what is less relevant. Errors: 22023 for an '
+'empty query, a filter that is not valid, max_results not 1 to 1000 or min_similarity not 0 to 1; 54000 for a query over '
+'64 KiB.';
 
 create or replace function centralcloud.answer(request jsonb) returns jsonb
 language plpgsql stable security definer

@@ -141,6 +141,29 @@ $$;
 
 comment on function @extschema@.check_query(text) is 'Returns a query; raises 22023 when it is empty, 54000 over 64 KiB.';
 
+create or replace function @extschema@.check_filters(kind text, namespace text, min_similarity double precision)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if kind is not null then
+        perform @extschema@.check_token(kind, 'kind');
+    end if;
+    if namespace is not null then
+        perform @extschema@.check_token(namespace, 'namespace');
+    end if;
+    if min_similarity is null or not min_similarity between 0 and 1 then
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('min_similarity is %s', coalesce(min_similarity::text, 'null')),
+            hint = 'It is between 0 and 1.';
+    end if;
+end
+$$;
+
+comment on function @extschema@.check_filters(text, text, double precision)
+is 'Raises 22023 for a kind, namespace or min_similarity that is not valid; a null kind or namespace is no filter.';
+
 create or replace function @extschema@.check_max_results(max_results integer) returns integer
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp

@@ -486,29 +486,6 @@ comment on function singularity.related(text, text, text, integer)
 is 'What is near an artifact that is known here, of any namespace and kind, best first: by its vector and by the words of its '
 'name, summary and tags. Errors: P0002 when it is not known, 22023 for what is not valid.';
 
-create or replace function singularity.check_filters(kind text, namespace text, min_similarity double precision)
-returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if kind is not null then
-        perform singularity.check_token(kind, 'kind');
-    end if;
-    if namespace is not null then
-        perform singularity.check_token(namespace, 'namespace');
-    end if;
-    if min_similarity is null or not min_similarity between 0 and 1 then
-        raise exception using errcode = 'invalid_parameter_value',
-            message = format('min_similarity is %s', coalesce(min_similarity::text, 'null')),
-            hint = 'It is between 0 and 1.';
-    end if;
-end
-$$;
-
-comment on function singularity.check_filters(text, text, double precision)
-is 'Raises 22023 for a kind, namespace or min_similarity that is not valid; a null kind or namespace is no filter.';
-
 create or replace function singularity.forget(
     kind text, name text, namespace text default 'default', everywhere boolean default false
 ) returns boolean
