@@ -162,18 +162,18 @@ def test_of_two_who_learned_the_same_the_later_version_is_in_force(
 ) -> None:
     db.begin()
     other.begin()
-    db.learn("same", {"say": "earlier"})
-    other.learn("same", {"say": "later"})
+    db.learn("same", {"say": "violin"})
+    other.learn("same", {"say": "harbour"})
     other.commit()
-    assert other.known("same")["content"] == {"say": "later"}
+    assert other.known("same")["content"] == {"say": "harbour"}
     db.commit()
-    assert db.known("same")["content"] == other.known("same")["content"] == {"say": "later"}
+    assert db.known("same")["content"] == other.known("same")["content"] == {"say": "harbour"}
     assert [version["content"] for version in db.history("same")[:2]] == [
-        {"say": "later"},
-        {"say": "earlier"},
+        {"say": "harbour"},
+        {"say": "violin"},
     ]
-    assert db.names("later", kind="pattern") == ["same"]
-    words = "select words from singularity.explain_recall('earlier', min_similarity => 0) where name = 'same'"
+    assert db.names("harbour", kind="pattern") == ["same"]
+    words = "select words from singularity.explain_recall('violin', min_similarity => 0) where name = 'same'"
     assert db.value(words) == 0
 
 
