@@ -4,7 +4,7 @@ from importlib import import_module
 from pathlib import Path
 
 import click
-from tests.bench.command import command
+from tests.bench.report import print_summary
 
 
 @click.group()
@@ -33,16 +33,25 @@ def run_fit() -> None:
 
 @main.command("speed")
 @click.option(
-    "--rounds",
-    default=5,
+    "--sizes",
+    default="10000,100000",
     show_default=True,
-    type=click.IntRange(1, 20),
-    help="How often all is measured.",
+    help="Numbers of artifacts, rising; 1000000 takes about an hour.",
 )
-def run_speed(rounds: int) -> None:
-    """Measure how long recall takes beside other ways to search."""
+@click.option(
+    "--rounds", default=3, show_default=True, type=click.IntRange(1, 20), help="How often all is measured."
+)
+@click.option(
+    "--plots",
+    default=Path("build/plots"),
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder that the plot is written to.",
+)
+def run_speed(sizes: str, rounds: int, plots: Path) -> None:
+    """Measure how long recall takes beside bare queries on the same tables."""
     speed = import_module("tests.bench.search.speed")
-    command({"speed": speed.measure}).main(["--rounds", str(rounds)], standalone_mode=False)
+    print_summary(speed.measure([int(size) for size in sizes.split(",")], rounds, plots))
 
 
 if __name__ == "__main__":
