@@ -563,8 +563,9 @@ as $$
 declare
     words constant text[] := array(select distinct w from regexp_split_to_table(lower(query), '\s+') as w where w <> '');
 begin
-    if cardinality(words) > 32 then
-        return; -- a text that was pasted in says the same in other words itself
+    -- one word is a name, and a text that was pasted in says the same in other words itself
+    if cardinality(words) not between 2 and 32 then
+        return;
     end if;
     return query
     select l.lexeme, l.similar_lexeme, max(l.similarity)
@@ -581,7 +582,7 @@ end
 $$;
 
 comment on function @extschema@.similar_lexemes(regconfig, text)
-is 'Lexemes of words that mean nearly the same as a word of the query, with their cosine.';
+is 'Lexemes of words that mean nearly the same as a word of a query of 2 to 32 words, with their cosine.';
 
 create or replace function @extschema@.query_weights(
     configuration regconfig, query text, lexemes text[], frequencies double precision[], documents double precision

@@ -474,7 +474,7 @@ begin
     select (r.known).*, r.score, (r.found).similarity
     from singularity.rank_knowledge(
         concat_ws(' ', this.name, this.summary, array_to_string(this.tags, ' ')), null, null, null,
-        singularity.check_max_results(related.max_results) + 1, 0, null, singularity.vector_of(id),
+        singularity.check_max_results(related.max_results) + 1, 0.1, null, singularity.vector_of(id),
         singularity.current_contract()
     ) as r
     where (r.found).artifact_id <> id
