@@ -1,7 +1,8 @@
 """Texts to vectors: the sum of the vectors that a static model holds for a text's tokens, normalised.
 
-The model's folder has two files: the tokenizer in the format of the package tokenizers, and a table with the
-vector of each token (see table.py). Both ways to add vectors, plain.py and arrays.py, do it in double precision.
+The model's folder has the tokenizer in the format of the package tokenizers, a table with the vector of each
+token (table.py), and the words that are similar to others (similar.py). Both ways to add vectors, plain.py
+and arrays.py, do it in double precision.
 """
 
 import os
@@ -11,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from singularity_plpy import plain, similar
+from singularity_plpy import plain
+from singularity_plpy.similar import FILE, SimilarWords
 from singularity_plpy.table import Table
 
 if TYPE_CHECKING:
@@ -44,11 +46,10 @@ class Model:
         """Load the model; ImportError, OSError or ValueError when a package or file is missing or damaged."""
         if find_spec("numpy") is None:
             raise ImportError("the Python package numpy is missing")
-        self._folder = folder
         self.table = Table(folder / TABLE)
-        self.tokenizer = _load_tokenizer(folder / TOKENIZER)
+        self.tokenizer = load_tokenizer(folder / TOKENIZER)
+        self.similar_words = SimilarWords(folder / FILE)
         tokens = self.tokenizer.get_vocab_size()
-        self._similar_words: similar.SimilarWords | None = None
         if self.table.rows != tokens:
             raise ValueError(f"{folder} has {self.table.rows} vectors for {tokens} tokens")
         self._plain_tokens_left = _PLAIN_TOKENS
@@ -76,15 +77,6 @@ class Model:
         """
         documents = zip(names, summaries, contents, strict=True)
         return self._literals((tuple(text or "" for text in d) for d in documents), DOCUMENT_WEIGHTS, between)
-
-    def similar_words(self, words: Iterable[str]) -> list[tuple[str, str, float]]:
-        """Return each word with each word that means nearly the same, and their cosine.
-
-        It raises OSError or ValueError when the file of similar words is missing or damaged.
-        """
-        if self._similar_words is None:
-            self._similar_words = similar.SimilarWords(self._folder / similar.FILE)
-        return list(self._similar_words.of(words))
 
     def _literals(
         self, documents: Iterable[Sequence[str]], weights: Sequence[int], between: Callable[[], object]
@@ -119,7 +111,8 @@ def load(folder: str) -> Model:
     return Model(Path(folder))
 
 
-def _load_tokenizer(file: Path) -> "Tokenizer":
+def load_tokenizer(file: Path) -> "Tokenizer":
+    """Load a tokenizer's file; OSError or ValueError when it is missing or damaged."""
     from tokenizers import Tokenizer  # noqa: PLC0415  reads the environment above
 
     file.stat()

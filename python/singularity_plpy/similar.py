@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from singularity_plpy.table import Table
+
 FILE = "similar.txt"
 LEAST_COSINE = 0.45
 MOST_WORDS = 8
@@ -40,13 +42,14 @@ def write_similar_words(folder: Path) -> None:
     """Write the file of a model's folder, from its tokenizer and its table of vectors."""
     import numpy  # noqa: PLC0415  not needed to look words up
 
-    from singularity_plpy.embedding import Model  # noqa: PLC0415  which imports this module
+    # which imports this module
+    from singularity_plpy.embedding import TABLE, TOKENIZER, load_tokenizer  # noqa: PLC0415
 
-    model = Model(folder)
-    pieces = model.tokenizer.get_vocab()
+    table = Table(folder / TABLE)
+    pieces = load_tokenizer(folder / TOKENIZER).get_vocab()
     tokens = {piece[1:]: number for piece, number in sorted(pieces.items()) if _is_word(piece)}
     words = list(tokens)
-    vectors = numpy.array([model.table.sum_of([token]) for token in tokens.values()], numpy.float32)
+    vectors = numpy.array([table.sum_of([token]) for token in tokens.values()], numpy.float32)
     vectors /= numpy.linalg.norm(vectors, axis=1, keepdims=True)
     with (folder / FILE).open("w", encoding="ascii") as file:
         for start in range(0, len(words), _BLOCK):

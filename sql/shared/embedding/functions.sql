@@ -68,7 +68,7 @@ as $$
     if "singularity_model" not in GD:
         plpy.execute("select @extschema@.load_model()")
     model = GD["singularity_model"]
-    return model.similar_words(words) if model else []
+    return list(model.similar_words.of(words)) if model else []
 $$;
 
 comment on function @extschema@.similar_words(text[])
