@@ -11,16 +11,24 @@ from singularity_lab import Database
 __all__ = ["db", "offline", "online", "open_session", "other", "owner", "relay", "viewer"]
 
 
-@pytest.fixture(params=["instance", "authority"])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+@pytest.fixture
+def instance_place(instance: Database) -> Iterator[Place]:
+    """Open an instance to search in."""
+    with instance.connect() as connection:
+        yield InstancePlace(instance, connection)
+
+
+@pytest.fixture
+def authority_place(authority: Database) -> Iterator[Place]:
+    """Open an authority to search in."""
+    with authority.connect() as connection:
+        place = AuthorityPlace(authority, connection)
+        yield place
+        place.close()
+
+
+@pytest.fixture(params=["instance_place", "authority_place"])
+def place(request: pytest.FixtureRequest) -> Place:
     """Open the place of search that the test runs at: an instance and then an authority."""
-    database: Database = request.getfixturevalue(request.param)
-    made: Place
-    with database.connect() as connection:
-        if request.param == "instance":
-            made = InstancePlace(database, connection)
-            yield made
-        else:
-            made = AuthorityPlace(database, connection)
-            yield made
-            made.close()
+    chosen: Place = request.getfixturevalue(request.param)
+    return chosen

@@ -1,4 +1,4 @@
-"""Runs the benchmarks of search: python -m tests.bench.search quality | fit | speed."""
+"""Runs the benchmarks of search: python -m tests.bench.search [quality | fit | speed]; quality and speed by default."""
 
 from importlib import import_module
 from pathlib import Path
@@ -7,9 +7,13 @@ import click
 from tests.bench.report import print_summary
 
 
-@click.group()
-def main() -> None:
-    """Measure how well and how fast recall finds, on throwaway servers of this machine."""
+@click.group(invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Measure how well and how fast recall finds, on throwaway servers of this machine; both by default."""
+    if context.invoked_subcommand is None:
+        context.invoke(run_quality)
+        context.invoke(run_speed)
 
 
 @main.command("quality")
