@@ -843,6 +843,7 @@ declare
     bound constant integer := @extschema@.get_setting('search_candidates')::integer;
     filter record := @extschema@.plan_filter(namespace, kind, tags, min_level);
     words record := @extschema@.plan_query(query, filter.passes, filter.documents, bound);
+    few constant boolean := filter.passes is not null and filter.documents <= bound;
     candidates bigint[];
     named bigint[] := '{}'::bigint[];
 begin
@@ -850,11 +851,13 @@ begin
         embedding := @extschema@.embed(@extschema@.plain_words(query));
         contract := @extschema@.current_contract();
     end if;
-    candidates := @extschema@.documents_with(words.wanted, words.weights, bound, greatest(100, max_results));
+    -- where few pass all are scored, also when they have become more since the lexemes were counted
+    candidates := @extschema@.documents_with(
+        words.wanted, words.weights, case when few then 10 * bound else bound end, greatest(100, max_results)
+    );
     if embedding is not null then
         candidates := candidates || @extschema@.near_documents(
-            embedding, contract, filter.passes, filter.passes is not null and filter.documents <= bound,
-            greatest(50, max_results)
+            embedding, contract, filter.passes, few, greatest(50, max_results)
         );
     end if;
     -- a typing error or half a word
