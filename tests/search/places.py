@@ -27,6 +27,9 @@ class Place(Protocol):
     def teach(self, artifacts: Sequence[Row]) -> None:
         """Make artifacts known, objects as learn_many() takes them."""
 
+    def configure(self, settings: Row) -> None:
+        """Change settings."""
+
     def found(self, query: str, **filters: Any) -> list[Row]:
         """Return what a query finds, best first, with the parts of the ranking."""
 
@@ -43,6 +46,10 @@ class InstancePlace:
     def teach(self, artifacts: Sequence[Row]) -> None:
         """Learn them in one statement."""
         self.connection.execute("select singularity.learn_many(%s)", [Jsonb(list(artifacts))])
+
+    def configure(self, settings: Row) -> None:
+        """Call configure()."""
+        self.connection.execute("select singularity.configure(settings => %s)", [Jsonb(settings)])
 
     def found(self, query: str, **filters: Any) -> list[Row]:
         """Call explain_recall()."""
@@ -73,6 +80,10 @@ class AuthorityPlace:
             json.dumps(artifact["content"], ensure_ascii=False),
         )
         return self._speaker.holds(**{"namespace": "default", **artifact, "variant": variant})
+
+    def configure(self, settings: Row) -> None:
+        """Call configure()."""
+        self.connection.execute("select centralcloud.configure(%s)", [Jsonb(settings)])
 
     def found(self, query: str, **filters: Any) -> list[Row]:
         """Call search()."""

@@ -8,7 +8,7 @@ from tests.instance.relay import Relay, refined
 from tests.instance.session import Session, refused
 from tests.search.places import Place, names, real_artifacts
 
-PLANTED = [
+PLANTED: list[dict[str, Any]] = [
     {
         "kind": "pattern",
         "name": "retry_with_backoff",
@@ -34,7 +34,7 @@ PLANTED = [
         "content": {"policy": "least recently used"},
     },
 ]
-QUESTIONS = {
+QUESTIONS: dict[str, list[tuple[str, str]]] = {
     "in other words": [
         ("how do I try again when a request fails", "retry_with_backoff"),
         ("roll out a new version without an outage", "blue-green-deploy"),

@@ -112,10 +112,19 @@ end;
 comment on function @extschema@.embed_many(text[])
 is 'The vectors of texts in their order, each as embed() makes it: faster than one by one, a few thousand at a time.';
 
-create or replace function @extschema@.current_contract() returns text
+create or replace function @extschema@.shipped_contract() returns text
 language sql immutable parallel safe
 begin atomic
     select 'wordllama-l2-supercat-256/1';
+end;
+
+comment on function @extschema@.shipped_contract()
+is 'Name of the contract that the index document_vector_near is for, in which the name stands as a literal.';
+
+create or replace function @extschema@.current_contract() returns text
+language sql immutable parallel safe
+begin atomic
+    select @extschema@.shipped_contract();
 end;
 
 comment on function @extschema@.current_contract() is 'Name of the contract that the vectors of embed() keep.';
@@ -282,6 +291,14 @@ $$;
 comment on function @extschema@.check_vector(vector, text)
 is 'Returns a vector that keeps a contract, null for null. Errors: 22004 without a contract; 22023 for an unknown contract, '
 'the wrong number of dimensions, a zero vector, and one of another length than 1 where the contract says normalised.';
+
+create or replace function @extschema@.unit_vector(embedding vector) returns vector
+language sql immutable strict parallel safe
+begin atomic
+    select l2_normalize(embedding);
+end;
+
+comment on function @extschema@.unit_vector(vector) is 'The vector of length 1 in the same direction.';
 
 create or replace function @extschema@.is_same_vector(one vector, other vector) returns boolean
 language sql immutable parallel safe

@@ -57,6 +57,7 @@ comment on function @extschema@.text_of(jsonb) is 'The textual leaves of content
 create or replace function @extschema@.words_of(configuration regconfig, value text) returns tsvector
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
+set client_min_messages = warning -- a word that is too long for an index is left out in silence
 as $$
 begin
     if value is null then
@@ -211,7 +212,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return array['/namespace/' || namespace, '/kind/' || kind, '/level/' || level]
-        || array(select '/tag/' || t.tag from unnest(tags) as t (tag));
+        || array(select '/tag/' || left(t.tag, 512) from unnest(tags) as t (tag)); -- no lexeme is longer than 2 KB
 end
 $$;
 
@@ -257,7 +258,7 @@ as $$
 declare
     folded bigint;
     empty text[];
-    doubled uuid[];
+    doubtful uuid[];
 begin
     -- one session at a time, and nobody waits for it
     if current_setting('transaction_isolation') <> 'read committed'
@@ -283,15 +284,15 @@ begin
         array(select s.lexeme from stored s where s.documents = 0),
         array(
             select t.artifact_id from taken t join @extschema@.document d using (artifact_id)
-            group by t.artifact_id having count(distinct d.document_id) > 1
+            group by t.artifact_id having count(distinct d.document_id) > 1 or bool_or(t.change = 0)
         )
-    into folded, empty, doubled;
+    into folded, empty, doubtful;
     if cardinality(empty) > 0 then
         delete from @extschema@.lexeme l where l.lexeme = any (empty);
     end if;
-    if cardinality(doubled) > 0 then
-        -- two sessions did not see each other's documents, and the newer one is not always of what is known best
-        perform @extschema@.index_artifacts(doubled);
+    if cardinality(doubtful) > 0 then
+        -- two sessions did not see each other's documents, or one could not delete what the other held
+        perform @extschema@.index_artifacts(doubtful);
     end if;
     return folded;
 end
@@ -364,7 +365,8 @@ begin
             from unnest(ids, literals) as l (artifact_id, literal)
             where l.literal is not null
             union all
-            select g.artifact_id, g.contract, g.embedding from unnest(given) as g where g.embedding is not null
+            select g.artifact_id, g.contract, @extschema@.unit_vector(g.embedding) from unnest(given) as g
+            where g.embedding is not null
         ) as v using (artifact_id)
     ), changes as (
         insert into @extschema@.lexeme_change (artifact_id, words, change) select artifact_id, words, 1 from stored
@@ -385,8 +387,8 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
-begin
-    with old as (
+declare
+    old_ids bigint[] := array(
         select o.document_id
         from unnest(artifact_ids) as a (artifact_id)
         join @extschema@.document o using (artifact_id)
@@ -394,7 +396,35 @@ begin
             select from @extschema@.document newer
             where newer.artifact_id = o.artifact_id and newer.document_id > o.document_id
         )
-        for update of o skip locked
+    );
+begin
+    if cardinality(old_ids) = 0 then
+        return;
+    end if;
+    -- above READ COMMITTED the locking clause would raise 40001 where another session was first
+    if current_setting('transaction_isolation') = 'read committed' then
+        perform @extschema@.delete_unlocked_documents(old_ids);
+    end if;
+    -- what is still there is looked at again in the background
+    insert into @extschema@.lexeme_change (artifact_id, words, change)
+    select distinct d.artifact_id, ''::tsvector, 0 from @extschema@.document d where d.document_id = any (old_ids);
+end
+$$;
+
+comment on function @extschema@.delete_documents(uuid[], uuid[])
+is 'Deletes the documents of artifacts that are gone, and of the others all but the newest. Those that another session holds '
+'are left for the background: of several the newest is in force.';
+
+create or replace function @extschema@.delete_unlocked_documents(document_ids bigint[]) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+begin
+    with old as (
+        select d.document_id from @extschema@.document d where d.document_id = any (document_ids)
+        for update of d skip locked
     ), locked as materialized (
         select v.document_id from @extschema@.document_vector v join old using (document_id) for update of v skip locked
     ), deleted as (
@@ -410,9 +440,8 @@ begin
 end
 $$;
 
-comment on function @extschema@.delete_documents(uuid[], uuid[])
-is 'Deletes the documents of artifacts that are gone, and of the others all but the newest. Those that another session holds '
-'are left: of several the newest is in force.';
+comment on function @extschema@.delete_unlocked_documents(bigint[])
+is 'Deletes documents with their vectors, but for those that another session holds.';
 
 create or replace function @extschema@.index_documents(
     artifact_ids uuid[], given @extschema@.searchable[], again boolean default false
@@ -423,7 +452,7 @@ as $$
 #variable_conflict use_column
 declare
     changed @extschema@.searchable[] := array(
-        select g from unnest(given) as g
+        select distinct on (g.artifact_id) g from unnest(given) as g
         where again or @extschema@.source_of(g) is distinct from (
             select d.source from @extschema@.document d
             where d.artifact_id = g.artifact_id order by d.document_id desc limit 1
@@ -433,12 +462,9 @@ begin
     if cardinality(changed) > 0 then
         perform @extschema@.store_documents(changed);
     end if;
-    -- above READ COMMITTED the locking clause would raise 40001 where another session was first
-    if current_setting('transaction_isolation') = 'read committed' then
-        perform @extschema@.delete_documents(
-            artifact_ids, array(select unnest(artifact_ids) except select g.artifact_id from unnest(given) as g)
-        );
-    end if;
+    perform @extschema@.delete_documents(
+        artifact_ids, array(select unnest(artifact_ids) except select g.artifact_id from unnest(given) as g)
+    );
 end
 $$;
 
@@ -539,12 +565,21 @@ as $$
 #variable_conflict use_column
 declare
     required constant text[] := array_remove(@extschema@.filter_lexemes(namespace, kind, tags, null), null);
-    levels constant text[] := array(select '/level/' || l from unnest(enum_range(min_level, null)) as l where min_level is not null);
+    levels constant text[] := array(
+        select '/level/' || l from unnest(enum_range(min_level, null)) as l where min_level is not null
+    );
+    everything double precision;
+    share double precision;
 begin
-    select min(f.documents) into documents from @extschema@.lexeme_frequencies(array_append(required, '')) as f;
+    select max(f.documents) into everything from @extschema@.lexeme_frequencies(array['']) as f;
+    documents := everything;
+    for share in select f.documents / greatest(everything, 1) from @extschema@.lexeme_frequencies(required) as f loop
+        documents := documents * least(share, 1);
+    end loop;
     select string_agg(@extschema@.lexeme_query(l)::text, ' & ')::tsquery into passes from unnest(required) as l;
     if cardinality(levels) > 0 then
-        select least(plan_filter.documents, sum(f.documents)) into documents from @extschema@.lexeme_frequencies(levels) as f;
+        select plan_filter.documents * least(sum(f.documents) / greatest(everything, 1), 1) into documents
+        from @extschema@.lexeme_frequencies(levels) as f;
         select coalesce(passes && r.any_level, r.any_level) into passes
         from (select string_agg(@extschema@.lexeme_query(l)::text, ' | ')::tsquery as any_level from unnest(levels) as l) as r;
     end if;
@@ -714,7 +749,7 @@ begin atomic
 end;
 
 comment on function @extschema@.nearest_documents(vector)
-is 'Documents by the distance of their vectors of current_contract(), from the index: for plans that are kept.';
+is 'Documents by the distance of their vectors of shipped_contract(), from the index: for plans that are kept.';
 
 create or replace function @extschema@.near_documents(
     embedding vector, contract text, passes tsquery, few boolean, max_documents integer
@@ -732,9 +767,10 @@ begin
         execute format(
             'select array(
                 select d.document_id
-                from @extschema@.document d
+                from (
+                    select d.document_id from @extschema@.document d where $2 is null or d.words @@ $2 limit 20000
+                ) as d
                 join @extschema@.document_vector v on v.document_id = d.document_id and v.contract = %2$L
-                where d.words @@ $2
                 order by v.embedding operator(%1$s.<=>) $1
                 limit $3
             )', vectors, contract
@@ -743,7 +779,7 @@ begin
     end if;
     -- the planner takes the index of a contract only where the contract is a literal, and reads on in the index for as
     -- long as what it gives does not pass
-    if passes is null and contract = @extschema@.current_contract() then
+    if passes is null and contract = @extschema@.shipped_contract() then
         result := array(select n from @extschema@.nearest_documents(embedding) as n limit max_documents);
     else
         execute format(
@@ -838,18 +874,21 @@ set "pg_trgm.word_similarity_threshold" = 0.5
 as $$
 #variable_conflict use_variable
 declare
-    one_word constant boolean := btrim(query) !~ '\s';
-    name constant text := left(btrim(query), 200);
+    asked constant text := regexp_replace(query, '^\s+|\s+$', '', 'g');
+    one_word constant boolean := asked !~ '\s';
+    name constant text := left(asked, 200);
     bound constant integer := @extschema@.get_setting('search_candidates')::integer;
     filter record := @extschema@.plan_filter(namespace, kind, tags, min_level);
-    words record := @extschema@.plan_query(query, filter.passes, filter.documents, bound);
+    words record := @extschema@.plan_query(asked, filter.passes, filter.documents, bound);
     few constant boolean := filter.passes is not null and filter.documents <= bound;
     candidates bigint[];
     named bigint[] := '{}'::bigint[];
 begin
     if embedding is null then
-        embedding := @extschema@.embed(@extschema@.plain_words(query));
+        embedding := @extschema@.embed(@extschema@.plain_words(asked));
         contract := @extschema@.current_contract();
+    else
+        embedding := @extschema@.unit_vector(embedding);
     end if;
     -- where few pass all are scored, also when they have become more since the lexemes were counted
     candidates := @extschema@.documents_with(
@@ -857,7 +896,8 @@ begin
     );
     if embedding is not null then
         candidates := candidates || @extschema@.near_documents(
-            embedding, contract, filter.passes, few, greatest(50, max_results)
+            -- an index of vectors does not reach everything: what lies apart from many that are alike
+            embedding, contract, filter.passes, filter.documents <= 2 * bound, greatest(50, max_results)
         );
     end if;
     -- a typing error or half a word
@@ -926,12 +966,15 @@ begin
     for kept in
         select n.name, n.dimensions, n.index_name
         from (
-            select c.name, c.dimensions, 'document_vector_near_' || left(md5(c.name), 12) as index_name
-            from @extschema@.embedding_contract c
-            where c.name <> @extschema@.current_contract()
-            union all
-            select c.name, c.dimensions, 'document_vector_near'
-            from @extschema@.contract_of(@extschema@.current_contract()) as c
+            select
+                c.name, c.dimensions,
+                case when c.name = @extschema@.shipped_contract() then 'document_vector_near'
+                    else 'document_vector_near_' || left(md5(c.name), 12) end as index_name
+            from (
+                select * from @extschema@.embedding_contract
+                union
+                select * from @extschema@.contract_of(@extschema@.current_contract())
+            ) as c
         ) as n
         where not exists (
             select from pg_class c

@@ -141,6 +141,11 @@ begin
     given.shared := shared;
     given.artifact_id := singularity.artifact_id(given.namespace, given.kind, given.name);
     given.variant := singularity.variant_of(given.content);
+    if contract = singularity.current_contract() then
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('vectors of contract %L are made here, from the text', contract),
+            hint = 'Leave embedding and contract out, or register a contract of your own.';
+    end if;
     given.embedding := singularity.check_vector(embedding, contract);
     given.contract := case when embedding is not null then contract end;
     return given;
@@ -474,7 +479,7 @@ begin
     select (r.known).*, r.score, (r.found).similarity
     from singularity.rank_knowledge(
         concat_ws(' ', this.name, this.summary, array_to_string(this.tags, ' ')), null, null, null,
-        singularity.check_max_results(related.max_results) + 1, 0.1, null, singularity.vector_of(id),
+        least(singularity.check_max_results(related.max_results) + 1, 1000), 0.1, null, singularity.vector_of(id),
         singularity.current_contract()
     ) as r
     where (r.found).artifact_id <> id

@@ -166,7 +166,8 @@ begin
     perform singularity.delete_replaced_entries(changed);
     -- with its first outcome an artifact is no candidate any more
     perform singularity.index_artifacts(array(
-        select d.artifact_id from singularity.document d where d.artifact_id = any (changed) and d.level = 'candidate'
+        select distinct d.artifact_id from singularity.document d
+        where d.artifact_id = any (changed) and d.level = 'candidate'
     ));
     return folded;
 end
