@@ -211,7 +211,6 @@ class TestLongQueries:
         library.found("x" * 3000)
         assert names(library.found("behind"))[0] == "long word"
 
-    @pytest.mark.xfail(reason="PostgreSQL's notices about words that are too long come through")
     def test_a_long_word_makes_no_noise(self, library: Place) -> None:
         told: list[str | None] = []
         library.connection.add_notice_handler(lambda notice: told.append(notice.message_primary))

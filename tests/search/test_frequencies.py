@@ -26,7 +26,6 @@ WORDS = [
     "silver",
     "bridge",
 ]
-LEFT = "the document of a forgotten artifact stays for good when another session held it, or above read committed"
 
 
 def some_text(chance: random.Random) -> str:
@@ -84,7 +83,6 @@ def test_counts_after_any_history(db: Session, owner: Session, seed: int) -> Non
     assert db.value("select count(*) from singularity.document") > 0
 
 
-@pytest.mark.xfail(strict=False, reason=f"{LEFT}; and maintain() fails, see the outcome of two documents")
 def test_counts_after_eight_sessions_at_once(instance: Database, owner: Session) -> None:
     start = Barrier(8)
 
@@ -199,7 +197,6 @@ class TestNobodyWaits:
         check(owner.connection)
         assert_current_texts(owner)
 
-    @pytest.mark.xfail(reason=LEFT)
     @pytest.mark.parametrize("end", ["commit", "rollback"])
     def test_while_another_folds(self, db: Session, other: Session, owner: Session, end: str) -> None:
         db.learn_many([{"kind": "pattern", "name": f"thing {n}", "content": f"old {n}"} for n in range(200)])
@@ -270,7 +267,6 @@ class TestTheSameArtifactInTwoSessions:
         assert db.names("elephant", min_similarity=0.5) == []
         check(owner.connection)
 
-    @pytest.mark.xfail(reason=LEFT)
     def test_one_learns_while_the_other_forgets(self, db: Session, other: Session, owner: Session) -> None:
         db.learn("animal", "elephant")
         db.begin()
@@ -285,7 +281,6 @@ class TestTheSameArtifactInTwoSessions:
         check(owner.connection)
         assert_current_texts(owner)
 
-    @pytest.mark.xfail(reason=LEFT)
     def test_a_vector_that_is_just_being_indexed(self, db: Session, other: Session, owner: Session) -> None:
         db.learn_many([{"kind": "pattern", "name": f"thing {n}", "content": f"old {n}"} for n in range(40)])
         owner.begin()
@@ -299,7 +294,6 @@ class TestTheSameArtifactInTwoSessions:
         check(owner.connection)
         assert_current_texts(owner)
 
-    @pytest.mark.xfail(reason="fold_outcomes() indexes an artifact with two documents twice: 23505")
     def test_an_outcome_of_two_documents(self, db: Session, other: Session, owner: Session) -> None:
         db.begin()
         other.begin()
@@ -311,7 +305,6 @@ class TestTheSameArtifactInTwoSessions:
         db.run("call singularity.maintain()")
         check(owner.connection)
 
-    @pytest.mark.xfail(reason=LEFT)
     @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
     def test_forgotten_above_read_committed(self, db: Session, owner: Session, isolation: str) -> None:
         db.learn("animal", "elephant")

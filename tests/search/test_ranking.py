@@ -107,7 +107,6 @@ def test_blanks_around_a_query_change_no_place(library: Place) -> None:
         assert names(library.found(f"  {query} "))[0] == names(expected)[0]
 
 
-@pytest.mark.xfail(reason="with a line end a query is no longer one word, and its vector is another")
 @pytest.mark.parametrize("blank", ["\n", "\r\n", "\t"])
 def test_a_query_may_end_with_its_line(place: Place, blank: str) -> None:
     place.teach([{"kind": "k", "name": "retrywithbackoff", "content": 1}])
@@ -321,7 +320,7 @@ class TestRelated:
             1,
             5,
             999,
-            pytest.param(1000, marks=pytest.mark.xfail(reason="it asks for one more, which is refused")),
+            1000,
         ],
     )
     def test_it_returns_up_to_max_results(self, db: Session, max_results: int) -> None:

@@ -21,9 +21,6 @@ GERMAN = {"search_configuration": "german"}
 OLD = "select count(*) from singularity.document where configuration = 'english'::regconfig"
 MODEL_AWAY = "similarity of meaning is not known here: the embedding model cannot be loaded"
 HINT = "Run make install of Singularity on the database server and connect again."
-SIMILAR = pytest.mark.xfail(
-    reason="the file of similar words is only read by the first query, which then fails"
-)
 
 
 def reembed(place: Place) -> None:
@@ -239,8 +236,8 @@ class TestWithoutTheModel:
             lambda model: (model / "l2_supercat_256.safetensors").write_bytes(b"\2" + bytes(7) + b"[]"),
             lambda model: (model / "l2_supercat_tokenizer_config.json").write_text("[]", encoding="utf-8"),
             lambda model: (model / "l2_supercat_tokenizer_config.json").write_bytes(b"\xff\xfe{"),
-            pytest.param(lambda model: (model / "similar.txt").write_bytes(b"\xff\n\t\n"), marks=SIMILAR),
-            pytest.param(lambda model: (model / "similar.txt").unlink(), marks=SIMILAR),
+            lambda model: (model / "similar.txt").write_bytes(b"\xff\n\t\n"),
+            lambda model: (model / "similar.txt").unlink(),
         ],
         ids=["none", "empty", "noise", "list", "tokenizer", "no text", "similar noise", "no similar"],
     )
@@ -308,9 +305,6 @@ class TestAnotherContract:
         assert kept == [{"contract": "other/1", "n": 250}]
         check(superuser, place.schema)
 
-    @pytest.mark.xfail(
-        reason="nearest_documents() and the index document_vector_near name the contract of this version"
-    )
     def test_what_is_near_is_found_under_it(self, place: Place, superuser: psycopg.Connection[Any]) -> None:
         place.teach([{"kind": "k", "name": "raincoat", "content": "waterproof garment"}])
         self.upgrade(place, superuser)

@@ -175,13 +175,11 @@ class TestOwnVectors:
         assert first["name"] == "raincoat"
         assert first["similarity"] > 0.2
 
-    @pytest.mark.xfail(reason="two vectors of one contract for the document: 23505 from document_vector_pkey")
-    def test_it_may_be_one_that_the_model_made(self, db: Session) -> None:
+    def test_what_the_model_makes_is_made_here(self, db: Session) -> None:
         vector = db.value("select singularity.embed('an umbrella')::text")
-        db.learn("thing", "x", embedding=vector, contract=CONTRACT)
-        assert by_vector(db, vector, CONTRACT)[0] == ("thing", pytest.approx(1, abs=1e-5))
+        with refused(db, "22023", "are made here, from the text", "register a contract"):
+            db.learn("thing", "x", embedding=vector, contract=CONTRACT)
 
-    @pytest.mark.xfail(reason="the squares of large numbers are infinite: score and similarity are NaN")
     @pytest.mark.parametrize("size", [1e30, 3e38, 1e-30, 1e-44])
     def test_a_score_is_a_number_whatever_the_length(self, db: Session, size: float) -> None:
         register(db)

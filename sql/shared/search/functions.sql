@@ -280,7 +280,7 @@ begin
         returning lexeme, documents
     )
     select
-        (select count(*) from taken),
+        (select count(*) from taken t where t.change <> 0),
         array(select s.lexeme from stored s where s.documents = 0),
         array(
             select t.artifact_id from taken t join @extschema@.document d using (artifact_id)
@@ -398,16 +398,21 @@ declare
         )
     );
 begin
-    if cardinality(old_ids) = 0 then
+    if cardinality(old_ids) = 0 and cardinality(gone) = 0 then
         return;
     end if;
     -- above READ COMMITTED the locking clause would raise 40001 where another session was first
     if current_setting('transaction_isolation') = 'read committed' then
         perform @extschema@.delete_unlocked_documents(old_ids);
     end if;
-    -- what is still there is looked at again in the background
+    -- the background looks again at what is still there, or may be there as soon as another session commits
     insert into @extschema@.lexeme_change (artifact_id, words, change)
-    select distinct d.artifact_id, ''::tsvector, 0 from @extschema@.document d where d.document_id = any (old_ids);
+    select a.artifact_id, ''::tsvector, 0
+    from (
+        select d.artifact_id from @extschema@.document d where d.document_id = any (old_ids)
+        union
+        select unnest(gone)
+    ) as a;
 end
 $$;
 
@@ -897,7 +902,7 @@ begin
     if embedding is not null then
         candidates := candidates || @extschema@.near_documents(
             -- an index of vectors does not reach everything: what lies apart from many that are alike
-            embedding, contract, filter.passes, filter.documents <= 2 * bound, greatest(50, max_results)
+            embedding, contract, filter.passes, filter.documents <= 5 * bound, greatest(50, max_results)
         );
     end if;
     -- a typing error or half a word

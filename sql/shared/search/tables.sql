@@ -74,7 +74,7 @@ create table @extschema@.lexeme_change (
 comment on table @extschema@.lexeme_change is 'Documents that came or went and are not counted in lexeme yet.';
 comment on column @extschema@.lexeme_change.artifact_id is 'Id of the artifact.';
 comment on column @extschema@.lexeme_change.words is 'The lexemes of the document.';
-comment on column @extschema@.lexeme_change.change is '1 for a document that came, -1 for one that went.';
+comment on column @extschema@.lexeme_change.change is '1 for a document that came, -1 for one that went, 0 for an artifact to look at again.';
 
 create type @extschema@.searchable as (
     artifact_id uuid,
