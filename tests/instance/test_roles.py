@@ -88,8 +88,8 @@ def test_every_granted_function_was_tried(db: Session) -> None:
     tried = {*READING, *WRITING, *RELAYING}
     # called by await_answer(), which is tested with the questions; by the view configuration; never by an instance
     others = {"await_answer", "try_commit", "question_state", "setting_definitions", "bridge_serve"}
-    # called by embed(), embed_many(), maintain() and reembed() with the rights of who calls them
-    others |= {"load_model", "server_files", "vector_literals", "to_unit_vector"}
+    # called by embed(), embed_many(), current_contract(), maintain() and reembed() with the rights of who calls them
+    others |= {"shipped_contract", "load_model", "server_files", "vector_literals", "to_unit_vector"}
     others |= {"maintain_search", "fold_lexemes", "index_vectors", "outdated_documents", "index_artifacts"}
     others |= {"fold_outcomes", "expire_questions"}
     assert set(granted) - others == tried - {"configuration", "outbox", "holding"}
