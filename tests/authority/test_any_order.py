@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import permutations
 from random import Random
 from uuid import UUID
 
@@ -233,6 +234,24 @@ def test_twins_that_differ_in_the_summary_give_one_state(
             states.append(state(relay.connection))
     assert states[1] == states[0]
     assert states[2] == states[0]
+
+
+def test_a_twin_undoes_no_withdrawal(relay: Relay) -> None:
+    """A content that is withdrawn is blanked: no other state of any number may bring it back without it."""
+    ours, theirs = Speaker(1), Speaker(1)
+    said = [ours.says(ours.holds("b")), ours.says(ours.withdraws())]
+    said += [theirs.says(theirs.holds("a", version=n, summary=str(n))) for n in (2, 3)]
+    states = []
+    for order in permutations(said):
+        with undone(relay):
+            for message in order:
+                relay.give([message])
+            states.append(state(relay.connection))
+    assert all(one == states[0] for one in states)
+    assert (
+        sorted(variant for variant in states[0]["variant"] if '"content": "a"' in variant)
+        == states[0]["variant"]
+    )
 
 
 @pytest.mark.parametrize("turned", [False, True])

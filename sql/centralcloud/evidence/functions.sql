@@ -145,16 +145,25 @@ begin
     order by r.artifact_id
     on conflict do nothing;
 
+    -- what is withdrawn stays withdrawn, even where two databases under one name disagree
     insert into centralcloud.holding as h (instance_id, artifact_id, variant, version, withdrawn_through, state_hash)
     select distinct on (r.artifact_id, r.instance_id)
-        r.instance_id, r.artifact_id, r.variant, r.version, r.withdrawn_through, r.state_hash
+        r.instance_id, r.artifact_id, r.variant, r.version,
+        max(r.withdrawn_through) over (partition by r.artifact_id, r.instance_id), r.state_hash
     from unnest(incoming) as r
     where r.refusal is null and r.what = 'holding'
     order by r.artifact_id, r.instance_id, r.version desc, r.state_hash desc
     on conflict (artifact_id, instance_id) do update set
-        variant = excluded.variant, version = excluded.version,
-        withdrawn_through = excluded.withdrawn_through, state_hash = excluded.state_hash
-    where (excluded.version, excluded.state_hash) > (h.version, h.state_hash);
+        (variant, version, state_hash) = (
+            select n.variant, n.version, n.state_hash
+            from (values
+                (excluded.variant, excluded.version, excluded.state_hash), (h.variant, h.version, h.state_hash)
+            ) as n (variant, version, state_hash)
+            order by n.version desc, n.state_hash desc limit 1
+        ),
+        withdrawn_through = greatest(h.withdrawn_through, excluded.withdrawn_through)
+    where (excluded.version, excluded.state_hash) > (h.version, h.state_hash)
+        or excluded.withdrawn_through > h.withdrawn_through;
 
     insert into centralcloud.contribution as c (instance_id, artifact_id, variant, version, summary, tags)
     select distinct on (r.artifact_id, r.variant, r.instance_id)
