@@ -25,6 +25,8 @@ _OTHER_BRIDGE = """
      limit 1
 """
 
+_HAS_TROUBLES = "select pg_catalog.to_regprocedure(pg_catalog.format('%%I.troubles(boolean)', %s::text)) is not null"
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -50,6 +52,8 @@ async def check(settings: Settings) -> AsyncIterator[Finding]:
             row = await cursor.fetchone()
             plan = parse(row[0] if row else {})
             yield _check_plan(plan)
+            async for finding in _check_troubles(connection, schema):
+                yield finding
     except FatalError as error:
         yield Finding(False, "database", error.message, error.hint)
     except (DatabaseLost, psycopg.Error) as error:
@@ -72,6 +76,17 @@ async def _check_extension(connection: Connection, schema: str) -> AsyncIterator
     other = await (await connection.execute(_OTHER_BRIDGE, [database.application_name(schema)])).fetchone()
     place = f"taken by a bridge (process {other[0]}); another one would stand by" if other else "free"
     yield Finding(True, "bridge's place", place)
+
+
+async def _check_troubles(connection: Connection, schema: str) -> AsyncIterator[Finding]:
+    """Say what the database itself says is wrong; an older extension says nothing."""
+    known = await (await connection.execute(_HAS_TROUBLES, [schema])).fetchone()
+    if not (known and known[0]):
+        return
+    row = await (await connection.execute(database.call(schema, "troubles", 1), [False])).fetchone()
+    for trouble in row[0] if row else []:
+        what, _, mend = trouble.rpartition(": ")
+        yield Finding(False, "state", what, mend)
 
 
 def _check_plan(plan: Plan) -> Finding:

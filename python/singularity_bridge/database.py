@@ -285,10 +285,14 @@ class Database:
         finally:
             await pool.close(CLOSE_TIMEOUT_S)
 
-    async def tick(self, state: dict[str, Any]) -> str:
-        """Tell the database how things are, and let it work; returns the revision of its present plan."""
+    async def tick(self, state: dict[str, Any]) -> tuple[str, list[str]]:
+        """Tell the database how things are, and let it work.
+
+        Returns the revision of its present plan, and what it says is wrong (an older extension says nothing).
+        """
         rows = await self._rows(call(self._schema, "bridge_tick", 1), [Jsonb(state)])
-        return str(rows[0][0]["plan_revision"])
+        answer = rows[0][0]
+        return str(answer["plan_revision"]), answer.get("troubles") or []
 
     async def plan(self) -> Plan:
         """Fetch the present plan."""

@@ -41,6 +41,7 @@ class DatabaseSession:
         self._nats_news = News("NATS")
         self._nats_changed = asyncio.Event()
         self._complaints: set[str] = set()
+        self._troubles: list[str] = []
         self._plan: Plan
 
     async def run(self) -> None:
@@ -102,9 +103,19 @@ class DatabaseSession:
             await pause(self._plan.tick_s, self._nats_changed)
 
     async def _tick(self, database: Database) -> None:
-        revision = await database.tick({"bridge_version": VERSION, **self._state()})
+        revision, troubles = await database.tick({"bridge_version": VERSION, **self._state()})
+        self._tell(troubles)
         if revision != self._plan.revision:
             await self._follow(await database.plan())
+
+    def _tell(self, troubles: list[str]) -> None:
+        """Log what is wrong, once each, and that nothing is any more."""
+        for trouble in troubles:
+            if trouble not in self._troubles:
+                logger.warning(trouble)
+        if self._troubles and not troubles:
+            logger.info("all is well again")
+        self._troubles = troubles
 
     async def _arm_forever(self) -> None:
         """Arm the bell, and wake the lanes that have work, until everything is relayed."""
@@ -180,7 +191,7 @@ class DatabaseSession:
                 )
             else:
                 self._reconsider.clear()
-                logger.info("speaking to nobody: the database works alone")
+                logger.info("speaking to nobody: the database does not want it now")
                 await self._reconsider.wait()
 
     async def _hold_nats_session(self, database: Database, reporter: Reporter) -> None:

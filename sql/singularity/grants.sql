@@ -11,6 +11,8 @@ grant execute on function singularity.ask(text, text, text) to singularity_reade
 grant execute on function singularity.question_state(uuid) to singularity_reader;
 grant execute on procedure singularity.await_answer(uuid, interval) to singularity_reader;
 grant execute on function singularity.status() to singularity_reader, singularity_bridge;
+grant execute on function singularity.troubles(boolean) to singularity_reader, singularity_bridge;
+grant execute on function singularity.digest(text) to singularity_reader;
 grant execute on function singularity.artifact_id(text, text, text) to singularity_reader;
 grant execute on function singularity.variant_of(jsonb) to singularity_reader;
 
@@ -25,6 +27,9 @@ grant execute on function singularity.connect(text) to singularity_writer;
 grant execute on function singularity.disconnect() to singularity_writer;
 grant execute on function singularity.configure(text, text, jsonb) to singularity_writer;
 grant execute on function singularity.replay_dead_letters() to singularity_writer;
+grant execute on function singularity.reidentify() to singularity_writer;
+grant execute on procedure singularity.keep_identity() to singularity_writer;
+grant execute on procedure singularity.reconcile(interval) to singularity_writer;
 
 grant execute on function singularity.register_contract(text, text, text, integer, boolean) to singularity_writer;
 grant execute on function singularity.ensure_indexes() to singularity_writer;
@@ -38,3 +43,11 @@ grant execute on function singularity.outdated_documents(bigint, integer) to sin
 grant execute on function singularity.index_artifacts(uuid[], boolean) to singularity_writer;
 grant execute on function singularity.fold_outcomes(integer) to singularity_writer;
 grant execute on function singularity.expire_questions() to singularity_writer;
+grant execute on function singularity.is_unclear() to singularity_writer;
+grant execute on function singularity.instance_name() to singularity_writer;
+grant execute on function singularity.keep_mark() to singularity_writer;
+grant execute on function singularity.is_online() to singularity_writer;
+grant execute on function singularity.retry_set_aside() to singularity_writer;
+grant execute on function singularity.want_comparison() to singularity_writer;
+grant execute on function singularity.is_reconciled(timestamptz) to singularity_writer;
+grant execute on function singularity.ring_doorbell() to singularity_writer;

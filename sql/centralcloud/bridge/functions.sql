@@ -39,7 +39,7 @@ begin
             'name', 'centralcloud', 'version', '@version@', 'description', 'The knowledge authority of Singularity',
             'endpoints', (
                 select jsonb_agg(jsonb_build_object('name', e.name, 'subject', prefix || '.centralcloud.' || e.name || '.*'))
-                from unnest(array['hello', 'ask', 'changes']) as e (name)
+                from unnest(array['hello', 'ask', 'changes', 'digest']) as e (name)
             )
         )
     ));
@@ -192,6 +192,25 @@ $$;
 comment on function centralcloud.receipt(jsonb, jsonb)
 is 'A receipt: records with their verdicts, and the heads of their topics as they were before.';
 
+create or replace function centralcloud.parts_of(payload bytea) returns bytea[]
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    body jsonb := centralcloud.decode_message(payload);
+begin
+    return array(
+        select centralcloud.encode_message(body || jsonb_build_object('records', jsonb_build_array(r.value)))
+        from jsonb_array_elements(body -> 'records') as r
+    );
+exception when data_exception or feature_not_supported then
+    -- not even its records can be read
+    return '{}';
+end
+$$;
+
+comment on function centralcloud.parts_of(bytea) is 'A message of several records as one message for each; empty when it cannot be read.';
+
 create or replace function centralcloud.answer_poison(from_subject text, from_payload bytea, error text)
 returns table (subject text, headers jsonb, payload bytea)
 language plpgsql stable security definer
@@ -235,18 +254,20 @@ begin
         when 'ask' then reply := centralcloud.answer(request);
         when 'changes' then reply := centralcloud.changes(request);
         when 'hello' then reply := centralcloud.welcome(speaker, request);
+        when 'digest' then reply := centralcloud.compare(request, speaker);
         else
             raise exception using errcode = 'feature_not_supported',
                 message = format('request of unknown type %L', request ->> 'type');
     end case;
-    return centralcloud.encode_message(
-        reply || jsonb_build_object('request', request -> 'request', 'epoch', centralcloud.epoch())
-    );
+    return centralcloud.encode_message(reply || jsonb_build_object(
+        'request', request -> 'request', 'epoch', centralcloud.epoch(),
+        'twin', centralcloud.note_session(speaker, (request ->> 'session')::uuid)
+    ));
 end
 $$;
 
 comment on function centralcloud.bridge_serve(text, bytea)
-is 'Answers a request: ask, changes or hello. Raises 42501 when subject and payload name different instances.';
+is 'Answers a request: ask, changes, hello or digest. Raises 42501 when subject and payload name different instances.';
 
 create or replace function centralcloud.background() returns void
 language plpgsql security definer

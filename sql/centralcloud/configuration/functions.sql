@@ -41,6 +41,10 @@ begin atomic
             'answer_relevance', 'double precision', '0.3', null,
             'Relevance, 0 to 1, from which a row belongs into an answer.'
         ),
+        (
+            'twin_grace', 'interval', '30 seconds', null,
+            'How late a message of a bridge may come after its successor''s before it is taken for a twin''s.'
+        ),
         ('answer_rows', 'integer', '10', '^[1-9][0-9]{0,2}$', 'Greatest number of artifacts in an answer.')
     ) as d (name, type, default_value, allowed, description);
 end;

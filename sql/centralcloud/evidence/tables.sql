@@ -9,6 +9,8 @@ create table centralcloud.holding (
     primary key (artifact_id, instance_id)
 );
 
+create index holding_instance on centralcloud.holding (instance_id, artifact_id);
+
 comment on table centralcloud.holding is 'Which variant each instance holds of each artifact, its greatest version.';
 comment on column centralcloud.holding.instance_id is 'Id of the instance.';
 comment on column centralcloud.holding.artifact_id is 'Id of the artifact.';
@@ -48,6 +50,8 @@ create table centralcloud.evidence (
     state_hash text not null,
     primary key (artifact_id, variant, instance_id, incarnation)
 );
+
+create index evidence_instance on centralcloud.evidence (instance_id, artifact_id);
 
 comment on table centralcloud.evidence is 'Each instance''s absolute counters for each variant and incarnation, its greatest version.';
 comment on column centralcloud.evidence.instance_id is 'Id of the instance.';

@@ -10,7 +10,10 @@ create table centralcloud.instance (
     greatest_version bigint not null default 0,
     first_heard_at timestamptz not null default now(),
     last_heard_at timestamptz not null default now(),
-    twin_alarm_at timestamptz
+    twin_alarm_at timestamptz,
+    session_id uuid,
+    session_since timestamptz,
+    former_sessions uuid[] not null default '{}'
 );
 
 comment on table centralcloud.instance is 'The instances that were ever heard.';
@@ -26,6 +29,9 @@ comment on column centralcloud.instance.greatest_version is 'The greatest versio
 comment on column centralcloud.instance.first_heard_at is 'When it was first heard.';
 comment on column centralcloud.instance.last_heard_at is 'When it last contributed or said hello.';
 comment on column centralcloud.instance.twin_alarm_at
-is 'When two different states came under one version: two databases speak under this name. Null for never.';
+is 'Since when two databases speak under this name: different states came under one version, or two bridges by turns. Null for not.';
+comment on column centralcloud.instance.session_id is 'Life of the bridge that last asked something in this name.';
+comment on column centralcloud.instance.session_since is 'When that life was first heard.';
+comment on column centralcloud.instance.former_sessions is 'Lives of bridges before it, the latest first: one that comes back is a twin''s.';
 
 select pg_catalog.pg_extension_config_dump('centralcloud.instance', '');

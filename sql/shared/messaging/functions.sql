@@ -1,5 +1,5 @@
 -- The half of the bridge's contract that is the same on both sides. What differs is in the functions that these call:
--- bridge_plan, lanes_with_work, apply_messages, answer_poison and background.
+-- bridge_plan, lanes_with_work, apply_messages, parts_of, answer_poison, troubles and background.
 
 create or replace function @extschema@.bridge_lock_key() returns bigint
 language sql immutable parallel safe
@@ -119,12 +119,14 @@ begin
         streams = coalesce(state -> 'streams', '{}'),
         consumers = coalesce(state -> 'consumers', '{}');
     perform @extschema@.background();
-    return jsonb_build_object('plan_revision', @extschema@.bridge_plan() ->> 'revision');
+    return jsonb_build_object(
+        'plan_revision', @extschema@.bridge_plan() ->> 'revision', 'troubles', to_jsonb(@extschema@.troubles())
+    );
 end
 $$;
 
 comment on function @extschema@.bridge_tick(jsonb)
-is 'Takes the bridge''s report, does the background work that is due and returns {plan_revision}.';
+is 'Takes the bridge''s report, does the background work that is due and returns {plan_revision, troubles}.';
 
 create or replace function @extschema@.with_revision(plan jsonb) returns jsonb
 language sql immutable parallel safe
@@ -219,7 +221,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    failure text;
+    parts bytea[];
 begin
     begin
         return query
@@ -232,20 +234,27 @@ begin
         if @extschema@.is_transient(sqlstate) then
             raise;
         end if;
-        failure := sqlerrm;
-        insert into @extschema@.dead_letter as d (subject, payload, meta, error_code, error)
-        values (from_subject, from_payload, coalesce(receive_alone.meta, '{}'), sqlstate, sqlerrm)
-        on conflict (subject, sha256(payload)) do update set
-            received_at = now(), meta = excluded.meta, error_code = excluded.error_code, error = excluded.error;
+        parts := @extschema@.parts_of(from_payload);
+        if cardinality(parts) < 2 then
+            insert into @extschema@.dead_letter as d (subject, payload, meta, error_code, error)
+            values (from_subject, from_payload, coalesce(receive_alone.meta, '{}'), sqlstate, sqlerrm)
+            on conflict (subject, sha256(payload)) do update set
+                received_at = now(), meta = excluded.meta, error_code = excluded.error_code, error = excluded.error;
+            return query
+            select a.subject, a.headers, a.payload from @extschema@.answer_poison(from_subject, from_payload, sqlerrm) as a;
+            return;
+        end if;
     end;
+    -- one record of it is poison: each is tried alone
     return query
     select a.subject, a.headers, a.payload
-    from @extschema@.answer_poison(from_subject, from_payload, failure) as a;
+    from unnest(parts) as p (payload)
+    cross join lateral @extschema@.receive_alone(from_subject, p.payload, receive_alone.meta) as a;
 end
 $$;
 
 comment on function @extschema@.receive_alone(text, bytea, jsonb)
-is 'Applies one message, or keeps it as a dead letter with its error.';
+is 'Applies one message; where that fails, each of its records; what cannot be applied is kept as a dead letter with its error.';
 
 create or replace function @extschema@.send_later(subject text, headers jsonb, payload bytea) returns void
 language sql security definer
@@ -273,6 +282,18 @@ $$;
 
 comment on function @extschema@.take_queued_messages(integer)
 is 'Takes the oldest queued messages out of the queue. They are sent once at most: who needs one asks again.';
+
+create or replace function @extschema@.unapplied_trouble() returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('%s messages could not be applied (the last: %s): see @extschema@.dead_letter; SELECT '
+        '@extschema@.replay_dead_letters() after the mend.', count(*), (array_agg(d.error order by d.received_at desc))[1])
+    from @extschema@.dead_letter as d
+    having count(*) > 0
+$$;
+
+comment on function @extschema@.unapplied_trouble() is 'A sentence about dead letters; null when there are none.';
 
 create or replace function @extschema@.replay_dead_letters() returns bigint
 language plpgsql security definer

@@ -25,7 +25,7 @@ begin
         'bell', 'singularity_bell',
         'poll_ms', 250,
         'tick_ms', 1000,
-        'speaking', singularity.get_setting('mode') <> 'local',
+        'speaking', singularity.get_setting('mode') <> 'local' and not singularity.is_unclear(),
         'lanes', '[{"name": "question", "window": 32}, {"name": "sync", "window": 4}, {"name": "contribution", "window": 16}]'::jsonb,
         'streams', jsonb_build_array(jsonb_build_object('name', singularity.stream_name(), 'create', false)),
         'consumers', '[]'::jsonb,
@@ -45,8 +45,9 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    update singularity.authority set welcomed_at = null, hello_sent_at = null;
+    update singularity.authority set welcomed_at = null, hello_sent_at = null, session_id = gen_random_uuid();
     update singularity.topic set requested_at = null;
+    update singularity.comparison set requested_at = null;
     perform singularity.restore_indexes();
     if singularity.get_setting('mode') <> 'local' then
         -- what a restored dump or a crash has left unqueued
@@ -72,10 +73,13 @@ begin
     if exists (select from singularity.question q where q.answered_at is null and q.next_attempt_at <= now()) then
         lanes := array_append(lanes, 'question');
     end if;
-    if singularity.hello_is_due() or exists (select from singularity.topics_to_fetch()) then
+    if singularity.hello_is_due() or exists (select from singularity.topics_to_fetch())
+        or singularity.comparison_is_due() then
         lanes := array_append(lanes, 'sync');
     end if;
-    if exists (select from singularity.outbox o where o.shipment_id is null) or exists (select from singularity.outcome) then
+    if singularity.may_contribute() and (
+        exists (select from singularity.outbox o where o.shipment_id is null) or exists (select from singularity.outcome)
+    ) then
         lanes := array_append(lanes, 'contribution');
     end if;
     return lanes;
@@ -90,7 +94,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select exists (
         select from singularity.authority as a, singularity.bridge_state as b
-        where (a.welcomed_at is null or a.welcomed_at < b.connected_at)
+        where (a.welcomed_at is null or a.welcomed_at < b.connected_at or not singularity.is_confirmed())
             and (a.hello_sent_at is null or a.hello_sent_at < greatest(
                 b.connected_at, clock_timestamp() - interval '2 seconds'
             ))
@@ -134,9 +138,13 @@ begin
             return query
             select c.message_id, 'request', service || 'changes.' || me, null::jsonb, c.payload, 10000
             from singularity.next_change_requests(max_messages) as c;
+            return query
+            select d.message_id, 'request', service || 'digest.' || me, null::jsonb, d.payload, 10000
+            from singularity.next_comparison() as d;
         when 'contribution' then
             perform singularity.fold_outcomes(10000);
             for i in 1 .. max_messages loop
+                exit when not singularity.may_contribute();
                 return query
                 select s.message_id, 'stream', prefix || '.contribute.' || me, null::jsonb, s.payload, 5000
                 from singularity.next_shipment() as s;
@@ -148,6 +156,19 @@ $$;
 
 comment on function singularity.bridge_outgoing(text, integer)
 is 'Messages of a lane to send now; they are marked as offered, so the transaction is committed before they are sent.';
+
+create or replace function singularity.request(type text, request text) returns jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_build_object(
+        'type', request.type, 'request', request.request,
+        'instance', (singularity.present_identity()).instance_id,
+        'session', (select a.session_id from singularity.authority as a)
+    )
+$$;
+
+comment on function singularity.request(text, text) is 'What every request to the authority says: its type and id, and who asks.';
 
 create or replace function singularity.next_questions(max_questions integer)
 returns table (message_id text, payload bytea)
@@ -170,8 +191,7 @@ begin
         from due where q.question_id = due.question_id
         returning q.*
     )
-    select 'question:' || s.question_id, singularity.encode_message(jsonb_build_object(
-        'type', 'ask', 'instance', (singularity.present_identity()).instance_id, 'request', s.question_id,
+    select 'question:' || s.question_id, singularity.encode_message(singularity.request('ask', s.question_id::text) || jsonb_build_object(
         'query', s.query, 'namespace', s.namespace, 'kind', s.kind, 'name', s.name, 'tags', s.tags
     ))
     from sent s;
@@ -188,10 +208,14 @@ begin
     if not singularity.hello_is_due() then
         return;
     end if;
-    update singularity.authority set hello_sent_at = clock_timestamp();
+    update singularity.authority as a set
+        hello_sent_at = clock_timestamp(),
+        stream_awaited = case when a.hello_sent_at is null or a.hello_sent_at < b.connected_at or a.stream_awaited is null
+            then (b.streams -> singularity.stream_name() ->> 'last_sequence')::bigint else a.stream_awaited end
+    from singularity.bridge_state as b;
     return query
-    select 'hello:' || i.instance_id, singularity.encode_message(jsonb_build_object(
-        'type', 'hello', 'instance', i.instance_id, 'request', 'hello', 'instance_name', singularity.instance_name(),
+    select 'hello:' || i.instance_id, singularity.encode_message(singularity.request('hello', 'hello') || jsonb_build_object(
+        'instance_name', singularity.instance_name(),
         'environment', singularity.get_setting('environment'), 'incarnation', i.incarnation,
         'extension_version', '@version@', 'greatest_version', s.last_value
     ))
@@ -216,10 +240,10 @@ begin
         from due where t.namespace = due.namespace and t.kind = due.kind
         returning t.*
     )
-    select 'changes:' || a.namespace || '/' || a.kind, singularity.encode_message(jsonb_build_object(
-        'type', 'changes', 'instance', (singularity.present_identity()).instance_id,
-        'request', a.namespace || '/' || a.kind, 'namespace', a.namespace, 'kind', a.kind, 'after', a.position
-    ))
+    select 'changes:' || a.namespace || '/' || a.kind, singularity.encode_message(
+        singularity.request('changes', a.namespace || '/' || a.kind)
+        || jsonb_build_object('namespace', a.namespace, 'kind', a.kind, 'after', a.position)
+    )
     from asked a;
 end
 $$;
@@ -237,8 +261,8 @@ declare
 begin
     update singularity.shipment s set
         stream_created = r.stream_created, stream_sequence = r.sequence,
-        failed_at = case when not r.ok then clock_timestamp() end
-    from jsonb_to_recordset(results) as r (message_id text, ok boolean, stream_created text, sequence bigint)
+        failed_at = case when not r.ok then clock_timestamp() end, failure = r.error
+    from jsonb_to_recordset(results) as r (message_id text, ok boolean, stream_created text, sequence bigint, error text)
     where r.message_id = 'contribution:' || s.shipment_id;
     for result in
         select r.message_id, r.ok, decode(r.reply, 'base64') as reply
@@ -270,6 +294,9 @@ begin
         -- not at once: topics_to_fetch() tries again after a pause
         update singularity.topic t set requested_at = clock_timestamp() - interval '8 seconds'
         where t.namespace || '/' || t.kind = split_part(note_failed_request.message_id, ':', 2);
+    elsif split_part(message_id, ':', 1) = 'digest' then
+        update singularity.comparison c set requested_at = clock_timestamp() - interval '8 seconds'
+        where c.requested_at is not null;
     end if;
 end
 $$;
@@ -290,7 +317,7 @@ begin
         raise exception using errcode = 'invalid_parameter_value',
             message = format('reply to request %L came for %L', body ->> 'request', message_id);
     end if;
-    perform singularity.hear_authority(body ->> 'epoch');
+    perform singularity.hear_authority(body ->> 'epoch'), singularity.hear_of_twin((body ->> 'twin')::boolean);
     case about || ' ' || (body ->> 'type')
         when 'question answer' then
             perform singularity.take_answer(split_part(message_id, ':', 2)::uuid, body);
@@ -300,6 +327,8 @@ begin
             where t.namespace = body ->> 'namespace' and t.kind = body ->> 'kind';
         when 'hello welcome' then
             perform singularity.take_welcome(body);
+        when 'digest digest' then
+            perform singularity.take_comparison(body);
         else
             raise exception using errcode = 'feature_not_supported',
                 message = format('reply of type %L came for %L', body ->> 'type', message_id);
@@ -350,19 +379,15 @@ create or replace function singularity.take_welcome(body jsonb) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    mine bigint := (select s.last_value from singularity.version as s);
 begin
-    -- go on above what the authority knows of this instance
-    if (body ->> 'known_version')::bigint > mine then
-        perform setval('singularity.version', (body ->> 'known_version')::bigint);
-    end if;
     update singularity.authority set welcomed_at = clock_timestamp();
-    perform singularity.hear_heads(body -> 'heads');
+    perform singularity.confirm_identity((body ->> 'known_version')::bigint), singularity.hear_heads(body -> 'heads'),
+        singularity.want_comparison();
 end
 $$;
 
-comment on function singularity.take_welcome(jsonb) is 'Takes the authority''s answer to a hello: the greatest version it knows, and heads.';
+comment on function singularity.take_welcome(jsonb)
+is 'Takes the authority''s answer to a hello: the greatest version it knows of this instance, and heads.';
 
 create or replace function singularity.apply_messages(subjects text[], bodies jsonb[], meta jsonb[])
 returns table (subject_number integer, subject text, headers jsonb, payload bytea)
@@ -404,6 +429,13 @@ $$;
 comment on function singularity.apply_messages(text[], jsonb[], jsonb[])
 is 'Applies receipts, refined knowledge and heartbeats; an instance publishes nothing in reply.';
 
+create or replace function singularity.parts_of(payload bytea) returns bytea[]
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select '{}'::bytea[] $$;
+
+comment on function singularity.parts_of(bytea) is 'What comes to an instance is not divided: where rows cannot be taken, take_rows() tries each.';
+
 create or replace function singularity.answer_poison(from_subject text, from_payload bytea, error text)
 returns table (subject text, headers jsonb, payload bytea)
 language sql immutable
@@ -433,7 +465,8 @@ begin
     perform singularity.fold_outcomes(10000), singularity.expire_questions(), singularity.delete_forgotten_copies(),
         singularity.fold_lexemes(1000), singularity.index_vectors(200);
     if singularity.get_setting('mode') <> 'local' then
-        perform singularity.finish_backfill(), singularity.resend_lost_shipments(), singularity.prepare_topics();
+        perform singularity.finish_backfill(), singularity.resend_lost_shipments(), singularity.prepare_topics(),
+            singularity.begin_comparison(), singularity.end_comparison();
     end if;
 end
 $$;

@@ -59,7 +59,7 @@ $$;
 comment on function singularity.unfollow(text, text)
 is 'Stops following a kind in a namespace; what is here already stays, and is still refreshed.';
 
-create or replace function singularity.take_rows(given jsonb, epoch text, asked boolean) returns void
+create or replace function singularity.store_rows(given jsonb, epoch text, asked boolean) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -90,7 +90,7 @@ begin
                     select from singularity.followed_topic t where t.namespace = i.namespace and t.kind = i.kind
                 )
             )
-            and (c.artifact_id is null or c.epoch <> take_rows.epoch or c.revision <= i.revision)
+            and (c.artifact_id is null or c.epoch <> store_rows.epoch or c.revision <= i.revision)
     ), removed as (
         delete from singularity.central_copy c using wanted w
         where w.removed and c.artifact_id = w.artifact_id
@@ -101,14 +101,14 @@ begin
         )
         select
             w.artifact_id, w.namespace, w.kind, w.name, w.variant, w.content, w.summary, coalesce(w.tags, '{}'), w.level,
-            w.confidence, w.uses, w.successes, coalesce(w.pinned, false), w.revision, take_rows.epoch
+            w.confidence, w.uses, w.successes, coalesce(w.pinned, false), w.revision, store_rows.epoch
         from wanted w
         where not coalesce(w.removed, false)
         on conflict (artifact_id) do update set
             variant = excluded.variant, content = excluded.content, summary = excluded.summary, tags = excluded.tags,
             level = excluded.level, confidence = excluded.confidence, uses = excluded.uses,
             successes = excluded.successes, pinned = excluded.pinned, revision = excluded.revision,
-            epoch = excluded.epoch, fetched_at = excluded.fetched_at
+            epoch = excluded.epoch, fetched_at = excluded.fetched_at, unknown = false
     )
     select array_agg(w.artifact_id) into taken from wanted w;
     if taken is not null then
@@ -117,9 +117,43 @@ begin
 end
 $$;
 
-comment on function singularity.take_rows(jsonb, text, boolean)
+comment on function singularity.store_rows(jsonb, text, boolean)
 is 'Takes in refined knowledge: of what was asked for all, else what is followed, held or cached here and not older than '
 'the copy; what was forgotten here stays forgotten.';
+
+create or replace function singularity.take_rows(given jsonb, epoch text, asked boolean) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    given_row jsonb;
+begin
+    begin
+        perform singularity.store_rows(given, epoch, asked);
+        return;
+    exception when others then
+        if singularity.is_transient(sqlstate) then
+            raise;
+        end if;
+    end;
+    -- one of them is poison: each is tried alone
+    for given_row in select r.value from jsonb_array_elements(given) as r loop
+        begin
+            perform singularity.store_rows(jsonb_build_array(given_row), epoch, asked);
+        exception when others then
+            if singularity.is_transient(sqlstate) then
+                raise;
+            end if;
+            insert into singularity.dead_letter as d (subject, payload, meta, error_code, error)
+            values ('refined row', convert_to(given_row::text, 'UTF8'), '{}', sqlstate, sqlerrm)
+            on conflict (subject, sha256(payload)) do update set received_at = now();
+        end;
+    end loop;
+end
+$$;
+
+comment on function singularity.take_rows(jsonb, text, boolean)
+is 'Takes in refined knowledge, see store_rows(); a row that cannot be stored becomes a dead letter and stops no other.';
 
 create or replace function singularity.hear_heads(heads jsonb) returns void
 language sql security definer
@@ -163,6 +197,16 @@ as $$
 $$;
 
 comment on function singularity.hear_authority(text) is 'Notes that the authority was heard just now, and its epoch.';
+
+create or replace function singularity.hear_of_twin(twin boolean) returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    update singularity.authority as a set twin_at = case when hear_of_twin.twin then clock_timestamp() end
+    where hear_of_twin.twin is distinct from (a.twin_at is not null) and hear_of_twin.twin is not null;
+$$;
+
+comment on function singularity.hear_of_twin(boolean) is 'Notes whether the authority hears two databases speak as this instance.';
 
 create or replace function singularity.apply_refined(body jsonb) returns void
 language plpgsql security definer

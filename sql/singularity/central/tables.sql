@@ -6,7 +6,10 @@ create table singularity.authority (
     stream_passed bigint,
     hello_sent_at timestamptz,
     welcomed_at timestamptz,
-    backfill_after xid8
+    backfill_after xid8,
+    session_id uuid not null default gen_random_uuid(),
+    stream_awaited bigint,
+    twin_at timestamptz
 );
 
 comment on table singularity.authority is 'What this instance knows of the authority: one row, none before the first connect.';
@@ -19,6 +22,10 @@ comment on column singularity.authority.hello_sent_at is 'When this instance las
 comment on column singularity.authority.welcomed_at is 'When the authority last answered a hello; null for a new connection.';
 comment on column singularity.authority.backfill_after
 is 'The transaction of a connect: when all that were open then have ended, what they learned is queued too.';
+comment on column singularity.authority.session_id is 'Id of the present life of the bridge: by it the authority notices two databases under one name.';
+comment on column singularity.authority.stream_awaited
+is 'Up to which number of the stream the authority must have read before it knows all that this instance ever sent.';
+comment on column singularity.authority.twin_at is 'Since when the authority hears two databases speak as this instance; null for not.';
 
 create table singularity.followed_topic (
     namespace text,

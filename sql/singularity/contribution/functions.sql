@@ -75,7 +75,7 @@ $$;
 comment on function singularity.delete_replaced_entries(uuid[])
 is 'Keeps the outbox a set: deletes entries that a newer one of the same holding or evidence has replaced.';
 
-create or replace function singularity.backfill() returns bigint
+create or replace function singularity.backfill(artifact_ids uuid[] default null) returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
@@ -88,12 +88,16 @@ begin
     select s.version, s.artifact_id, s.variant, s.incarnation
     from (
         select h.version, h.artifact_id, '' as variant, '00000000-0000-0000-0000-000000000000'::uuid as incarnation
-        from (select distinct artifact_id from singularity.holding) as a
+        from (
+            select distinct x.artifact_id from singularity.holding x
+            where backfill.artifact_ids is null or x.artifact_id = any (backfill.artifact_ids)
+        ) as a
         cross join lateral singularity.holding_to_send(a.artifact_id) as h
         where singularity.is_for_authority(a.artifact_id)
         union all
         select e.version, e.artifact_id, e.variant, e.incarnation from singularity.evidence e
         where e.shared and singularity.evidence_may_leave(e.artifact_id, e.version)
+            and (backfill.artifact_ids is null or e.artifact_id = any (backfill.artifact_ids))
     ) as s
     left join singularity.delivery d using (artifact_id, variant, incarnation)
     where s.version > coalesce(d.confirmed_version, 0)
@@ -108,9 +112,9 @@ begin
 end
 $$;
 
-comment on function singularity.backfill()
-is 'Queues everything shared that the authority has not confirmed and that is not queued, in one statement; returns how '
-'many entries that were.';
+comment on function singularity.backfill(uuid[])
+is 'Queues everything shared (of these artifacts, or of all) that the authority has not confirmed and that is not queued, in '
+'one statement; returns how many entries that were.';
 
 create or replace function singularity.finish_backfill() returns void
 language plpgsql security definer
@@ -301,6 +305,8 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    overtaken boolean;
 begin
     with receipt as (
         select distinct on (r.artifact_id, r.variant, r.incarnation)
@@ -312,20 +318,27 @@ begin
         order by r.artifact_id, r.variant, r.incarnation, r.version desc
     ), confirmed as (
         update singularity.delivery d set
-            confirmed_version = r.version, verdict = r.verdict, reason = r.reason, confirmed_at = clock_timestamp()
+            confirmed_version = r.version,
+            stored_version = case when r.verdict = 'stored' then r.version else d.stored_version end, verdict = r.verdict, reason = r.reason, confirmed_at = clock_timestamp()
         from receipt r
         where d.artifact_id = r.artifact_id and d.variant = r.variant and d.incarnation = r.incarnation
             -- only what was offered can be confirmed
             and r.version between d.confirmed_version and d.offered_version
-        returning d.artifact_id, d.variant, d.incarnation, d.confirmed_version
+        returning d.artifact_id, d.variant, d.incarnation, d.confirmed_version, d.offered_version, d.verdict
+    ), freed as (
+        delete from singularity.outbox o
+        where o.version in (
+            select e.version from confirmed c
+            join singularity.outbox e using (artifact_id, variant, incarnation)
+            where e.version <= c.confirmed_version
+            for update of e skip locked
+        )
     )
-    delete from singularity.outbox o
-    where o.version in (
-        select e.version from confirmed c
-        join singularity.outbox e using (artifact_id, variant, incarnation)
-        where e.version <= c.confirmed_version
-        for update of e skip locked
-    );
+    select bool_or(c.verdict = 'superseded' and c.confirmed_version = c.offered_version) into overtaken from confirmed c;
+    if overtaken then
+        -- by a state that this database never told: of a life that was not known when it was restored
+        perform singularity.want_comparison();
+    end if;
 end
 $$;
 

@@ -27,7 +27,8 @@ create table singularity.shipment (
     attempt integer not null,
     stream_created text,
     stream_sequence bigint,
-    failed_at timestamptz
+    failed_at timestamptz,
+    failure text
 );
 
 comment on table singularity.shipment is 'Messages with contributions that were offered to the broker and have no receipt yet.';
@@ -37,6 +38,7 @@ comment on column singularity.shipment.attempt is 'The how many-th time its reco
 comment on column singularity.shipment.stream_created is 'Which stream took it: when that stream was created; null without an acknowledgement.';
 comment on column singularity.shipment.stream_sequence is 'Its number in that stream.';
 comment on column singularity.shipment.failed_at is 'When the broker refused it or did not answer.';
+comment on column singularity.shipment.failure is 'What the broker said then.';
 
 create table singularity.delivery (
     artifact_id uuid not null,
@@ -45,6 +47,7 @@ create table singularity.delivery (
     offered_version bigint not null,
     attempts integer not null default 1,
     confirmed_version bigint not null default 0,
+    stored_version bigint not null default 0,
     verdict text,
     reason text,
     confirmed_at timestamptz,
@@ -60,6 +63,7 @@ comment on column singularity.delivery.incarnation is 'Incarnation of the eviden
 comment on column singularity.delivery.offered_version is 'The greatest version that was ever given to the bridge.';
 comment on column singularity.delivery.attempts is 'How often that version was offered.';
 comment on column singularity.delivery.confirmed_version is 'The greatest version that a receipt named; 0 for none.';
+comment on column singularity.delivery.stored_version is 'The greatest version that the authority has, as far as it said; 0 for none.';
 comment on column singularity.delivery.verdict is 'The authority''s verdict on it: stored, superseded, set aside or refused.';
 comment on column singularity.delivery.reason is 'Why it was set aside or refused.';
 comment on column singularity.delivery.confirmed_at is 'When the receipt came.';

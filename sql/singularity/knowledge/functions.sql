@@ -164,6 +164,7 @@ as $$
 #variable_conflict use_column
 declare
     connected boolean := singularity.get_setting('mode') <> 'local';
+    present_incarnation uuid := (singularity.present_identity()).incarnation;
     stored uuid[];
     queued uuid[];
 begin
@@ -197,11 +198,11 @@ begin
     ), inserted as (
         insert into singularity.holding (
             artifact_id, version, namespace, kind, name, variant, content, summary, tags, shared, withdrawn_through,
-            embedding, contract
+            embedding, contract, incarnation
         )
         select
             artifact_id, version, namespace, kind, name, variant, content, summary, tags, shared,
-            case when shared then withdrawn_through else version end, embedding, contract
+            case when shared then withdrawn_through else version end, embedding, contract, present_incarnation
         from changed
     ), entries as (
         insert into singularity.outbox (version, artifact_id)
@@ -256,7 +257,7 @@ begin
             else s.successes::double precision / nullif(s.uses, 0) end,
         c.revision,
         c.fetched_at,
-        v.central and greatest(c.fetched_at, t.synced_at) < fresh_since
+        v.central and (c.unknown or greatest(c.fetched_at, t.synced_at) < fresh_since)
     from unnest(artifact_ids) with ordinality as i (artifact_id, n)
     left join lateral (
         select h.* from singularity.holding h where h.artifact_id = i.artifact_id order by h.version desc limit 1
@@ -520,6 +521,7 @@ begin
     tomb.shared := coalesce(old.shared, true);
     tomb.withdrawn_through := case when forget.everywhere then tomb.version else coalesce(old.withdrawn_through, 0) end;
     tomb.tags := '{}';
+    tomb.incarnation := (singularity.present_identity()).incarnation;
     tomb.learned_at := now();
     insert into singularity.holding select tomb.*;
     if forget.everywhere then

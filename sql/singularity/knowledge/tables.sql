@@ -15,6 +15,7 @@ create table singularity.holding (
     learned_at timestamptz not null default now(),
     embedding vector,
     contract text,
+    incarnation uuid,
     primary key (artifact_id, version)
 );
 
@@ -36,6 +37,7 @@ is 'Everything that this instance sent of the artifact up to this version is wit
 comment on column singularity.holding.learned_at is 'When this version was learned or forgotten.';
 comment on column singularity.holding.embedding is 'A vector that its user gave; null for none.';
 comment on column singularity.holding.contract is 'Name of the contract that the vector keeps.';
+comment on column singularity.holding.incarnation is 'The life of this database in which it was learned; null when it was taken back from the authority.';
 
 create table singularity.central_copy (
     artifact_id uuid primary key,
@@ -53,7 +55,8 @@ create table singularity.central_copy (
     pinned boolean not null default false,
     revision bigint not null,
     epoch text not null,
-    fetched_at timestamptz not null default now()
+    fetched_at timestamptz not null default now(),
+    unknown boolean not null default false
 );
 
 comment on table singularity.central_copy
@@ -74,6 +77,7 @@ comment on column singularity.central_copy.pinned is 'Whether a curator made it 
 comment on column singularity.central_copy.revision is 'Number of its last change in the topic (namespace, kind).';
 comment on column singularity.central_copy.epoch is 'The authority''s epoch in which it was sent.';
 comment on column singularity.central_copy.fetched_at is 'When it was last received.';
+comment on column singularity.central_copy.unknown is 'Whether the authority did not know it when the topic was last compared: it is stale.';
 
 create type singularity.knowledge as (
     artifact_id uuid,

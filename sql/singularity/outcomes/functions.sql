@@ -114,16 +114,24 @@ as $$
 declare
     folded bigint;
     changed uuid[];
+    me singularity.identity;
+    confirmed boolean;
 begin
     -- one at a time, and only where a row that another session changed is no error
     if current_setting('transaction_isolation') <> 'read committed'
         or not pg_try_advisory_xact_lock(singularity.bridge_lock_key() + 1) then
         return 0;
     end if;
-    perform singularity.make_withdrawn_evidence_private(
+    me := singularity.present_identity();
+    if me.restoring then
+        return 0;
+    end if;
+    confirmed := me.created_at is not null and singularity.is_confirmed();
+    perform singularity.make_evidence_private(
         array(select distinct t.artifact_id from (
             select o.artifact_id from singularity.outcome o order by o.version limit max_outcomes
-        ) as t)
+        ) as t),
+        'withdrawn'
     );
     with taken as (
         delete from singularity.outcome o where o.version in (
@@ -131,7 +139,11 @@ begin
         ) returning o.*
     ), added as (
         select
-            t.artifact_id, t.variant, t.incarnation, t.shared and t.version > coalesce(h.withdrawn_through, 0) as shared,
+            t.artifact_id, t.variant,
+            -- what was recorded provisionally belongs to the life that was confirmed since
+            case when confirmed and t.incarnation <> all (me.past_incarnations) then me.incarnation
+                else t.incarnation end as incarnation,
+            t.shared and t.version > coalesce(h.withdrawn_through, 0) as shared,
             t.namespace, t.kind, t.name,
             count(*) as uses,
             count(*) filter (where t.succeeded) as successes,
@@ -176,18 +188,19 @@ $$;
 comment on function singularity.fold_outcomes(integer)
 is 'Adds the oldest outcomes up into evidence, queues what changed for the authority and returns how many were folded.';
 
-create or replace function singularity.make_withdrawn_evidence_private(artifact_ids uuid[]) returns void
+create or replace function singularity.make_evidence_private(artifact_ids uuid[], which text) returns void
 language sql security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    with withdrawn as (
+    with private as (
         delete from singularity.evidence as e
         using unnest(artifact_ids) as a (artifact_id)
-        cross join lateral (
+        left join lateral (
             select h.withdrawn_through from singularity.holding as h
             where h.artifact_id = a.artifact_id order by h.version desc limit 1
-        ) as h
-        where e.artifact_id = a.artifact_id and e.shared and e.version <= h.withdrawn_through
+        ) as h on true
+        where e.artifact_id = a.artifact_id and e.shared
+            and (which is distinct from 'withdrawn' or e.version <= h.withdrawn_through)
         returning e.*
     )
     insert into singularity.evidence as e (
@@ -195,12 +208,13 @@ as $$
     )
     select
         artifact_id, variant, incarnation, false, namespace, kind, name, uses, successes, failures, last_used_at, version
-    from withdrawn
+    from private
     on conflict (artifact_id, variant, incarnation, shared) do update set
         uses = e.uses + excluded.uses, successes = e.successes + excluded.successes,
         failures = e.failures + excluded.failures,
         last_used_at = greatest(e.last_used_at, excluded.last_used_at);
 $$;
 
-comment on function singularity.make_withdrawn_evidence_private(uuid[])
-is 'Turns counters that were withdrawn into private ones, so that what is shared afterwards starts at zero.';
+comment on function singularity.make_evidence_private(uuid[], text)
+is 'Turns counters of artifacts into private ones, so that what is shared afterwards starts at zero: those that were '
+'withdrawn, or all (null).';

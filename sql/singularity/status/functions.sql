@@ -15,10 +15,77 @@ comment on column singularity.outbox_entries.variant is 'Variant of the evidence
 comment on column singularity.outbox_entries.version is 'The version to be confirmed.';
 comment on column singularity.outbox_entries.queued_at is 'When the oldest unconfirmed change was made.';
 
+create or replace function singularity.troubles(with_bridge boolean default true) returns text[]
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    bridge singularity.bridge_state := (select b from singularity.bridge_state b);
+    central singularity.authority := (select a from singularity.authority a);
+    me text := singularity.instance_name();
+    seen boolean := coalesce(bridge.seen_at > clock_timestamp() - interval '10 seconds', false);
+    heard boolean := coalesce(central.heard_at > clock_timestamp() - interval '10 seconds', false);
+begin
+    if singularity.get_setting('mode') = 'local' then
+        return array_remove(array[singularity.unapplied_trouble()], null);
+    end if;
+    return array_remove(array[
+        case when singularity.is_unclear() then format('This database was restored or copied, and nothing is sent until you say '
+            'which it is: CALL singularity.keep_identity() if %s goes on here, SELECT singularity.reidentify() if %1$s goes on '
+            'elsewhere.', me) end,
+        case when central.twin_at is not null then format('The authority hears two databases speak as %s: SELECT '
+            'singularity.reidentify() in the copy, then centralcloud.dismiss_twin_alarm() at the authority.', me) end,
+        case
+            when not with_bridge then null
+            when bridge.seen_at is null then 'No bridge runs for this database: start singularity-bridge run.'
+            when not seen then format('The bridge has not reported since %s: start singularity-bridge run, or look at its log.',
+                bridge.seen_at::timestamptz(0))
+            when not bridge.connected and not singularity.is_unclear() then format('The bridge has no connection to NATS (%s): run '
+                'singularity-bridge check.', coalesce(bridge.error, 'not connected yet'))
+            when bridge.connected and bridge.error is not null then format('JetStream is not as it should be (%s): run '
+                'singularity-bridge check at the authority.', bridge.error)
+            when bridge.connected and not heard then format('NATS is there, but the authority was not heard since %s: look at the '
+                'authority''s database and bridge.', coalesce(central.heard_at::timestamptz(0)::text, 'the connection began'))
+        end,
+        (
+            select format('The contribution stream takes no messages (%s), so everything waits here: raise '
+                'stream_max_bytes at the authority, or look why its bridge does not apply what is there.', s.failure)
+            from singularity.shipment s
+            where s.failed_at > clock_timestamp() - interval '1 minute' and s.failure like '%exceeded%'
+            order by s.failed_at desc limit 1
+        ),
+        (
+            select 'The authority knows later states of this instance, which was restored: they are being taken back, and '
+                'nothing is sent meanwhile. See singularity.reconciliation.'
+            from singularity.identity i where i.restoring
+        ),
+        (
+            select format('The authority set aside or refused %s contributions: see verdict and reason in '
+                'singularity.delivery; CALL singularity.reconcile() after the mend.', d.n)
+            from (select count(*) as n from singularity.delivery d where d.verdict in ('set aside', 'refused')) as d
+            where d.n > 0
+        ),
+        singularity.unapplied_trouble(),
+        (
+            select format('What was learned at %s is not confirmed yet, though the authority is heard: look at the authority''s '
+                'log and centralcloud.status().', o.queued_at::timestamptz(0))
+            from (select o.queued_at from singularity.outbox o order by o.version limit 1) as o
+            where heard and o.queued_at < clock_timestamp() - interval '10 minutes'
+        )
+    ], null);
+end
+$$;
+
+comment on function singularity.troubles(boolean)
+is 'What is wrong now, a sentence each with what to do, also of the bridge unless with_bridge is false; empty when all is '
+'well. In mode local no bridge is needed.';
+
 create or replace function singularity.status() returns table (
     instance_id uuid, instance_name text, environment text, mode text, online boolean, bridge_seen_at timestamptz,
     authority_heard_at timestamptz, outbox_entries bigint, outbox_oldest_at timestamptz, open_questions bigint,
-    cached_artifacts bigint, set_aside bigint, dead_letters bigint, extension_version text, bridge_version text
+    cached_artifacts bigint, set_aside bigint, dead_letters bigint, extension_version text, bridge_version text,
+    troubles text[]
 )
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -42,10 +109,12 @@ as $$
         (select count(*) from singularity.delivery as d where d.verdict in ('set aside', 'refused')),
         (select count(*) from singularity.dead_letter),
         (select e.extversion::text from pg_extension as e where e.extname = 'singularity'),
-        (select b.bridge_version from singularity.bridge_state as b)
+        (select b.bridge_version from singularity.bridge_state as b),
+        singularity.troubles()
 $$;
 
 comment on function singularity.status()
 is 'How things stand, in one row: who this instance is, its mode, whether the authority can be reached (online), when the '
 'bridge reported and the authority was heard, what waits to be confirmed and since when, open questions, cached central '
-'copies, contributions that the authority set aside or refused, messages that could not be applied, versions.';
+'copies, contributions that the authority set aside or refused, messages that could not be applied, versions, and what is '
+'wrong now with its mend, see troubles().';
