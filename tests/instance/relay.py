@@ -121,6 +121,18 @@ class Relay:
         encoded = base64.b64encode(json.dumps(answer).encode()).decode()
         self.result({"message_id": message.message_id, "ok": True, "reply": encoded})
 
+    def welcome(self, known_version: int = 0) -> None:
+        """Let the authority answer the hello that is due; it knows this much of the instance."""
+        (hello,) = (message for message in self.outgoing("sync") if message.body["type"] == "hello")
+        self.reply(hello, "welcome", known_version=known_version, heads={})
+
+    def find_equal(self) -> None:
+        """Let the authority say that it has the same."""
+        self.tick()
+        (digest,) = (message for message in self.outgoing("sync") if message.body["type"] == "digest")
+        ranges = [{**each, "equal": True} for each in digest.body["ranges"]]
+        self.reply(digest, "digest", ranges=ranges)
+
     def answer(self, message: Message, *rows: Row, heads: dict[str, int] | None = None) -> None:
         """Let the answer to a question arrive."""
         self.reply(message, "answer", rows=list(rows), heads=heads or {})

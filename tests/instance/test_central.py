@@ -64,11 +64,11 @@ class TestModes:
 
     def test_the_bridge_learns_of_a_change_by_the_plan(self, db: Session, relay: Relay) -> None:
         revision = relay.attach()["plan"]["revision"]
-        assert relay.tick(connected=False) == {"plan_revision": revision}
+        assert relay.tick(connected=False)["plan_revision"] == revision
         db.call("connect")
         assert relay.tick(connected=False)["plan_revision"] != revision
         db.call("disconnect")
-        assert relay.tick(connected=False) == {"plan_revision": revision}
+        assert relay.tick(connected=False)["plan_revision"] == revision
 
     def test_connecting_without_a_bridge_works_and_status_says_so(self, db: Session) -> None:
         db.learn("thing")
@@ -255,6 +255,7 @@ class TestHello:
             "type": "hello",
             "instance": me,
             "request": "hello",
+            "session": owner.value("select session_id::text from singularity.authority"),
             "instance_name": "laptop",
             "environment": "prod",
             "incarnation": incarnation,
@@ -287,8 +288,8 @@ class TestHello:
         assert len(requests(online, "hello")) == 1
 
     def test_versions_go_on_above_what_the_authority_knows(self, db: Session, online: Relay) -> None:
-        (hello,) = requests(online, "hello")
-        online.reply(hello, "welcome", known_version=1_000_000, heads={})
+        online.welcome(known_version=1_000_000)
+        online.find_equal()
         db.learn("thing")
         assert db.history("thing")[0]["version"] > 1_000_000
         (again,) = online.contributions()

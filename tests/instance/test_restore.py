@@ -1,16 +1,15 @@
-"""A dump restored, or a copy made, keeps everything and begins an incarnation of its own."""
+"""A dump restored, or a copy made, keeps everything; see tests/reconciliation for what it then says."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.instance.identity import variant_of
-from tests.instance.relay import Relay, is_evidence, receipt_for, refined
+from tests.instance.relay import Relay, is_evidence, refined
 from tests.instance.session import NO_WAITING, Session
 
 from singularity_lab import Cluster, Database, wait_until
 
-RUNTIME = {"bridge_state", "doorbell"}
+RUNTIME = {"bridge_state", "doorbell", "comparison", "reconciliation"}
 COPY_NAME = "restored"
 
 
@@ -36,6 +35,8 @@ def filled(db: Session, online: Relay, owner: Session) -> Session:
     online.receive("singularity.heads", b"bad")
     owner.run("select singularity.send_later('somewhere', null, 'x')")
     owner.run("select singularity.fold_lexemes(3)")
+    owner.run("select singularity.want_comparison()")
+    owner.run("insert into singularity.comparison (prefix) values ('a')")
     return db
 
 
@@ -139,33 +140,12 @@ def test_everything_is_kept(
     assert {name: db.status()[name] for name in kept} == {name: status[name] for name in kept}
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_outcomes_before_and_after_add_up_in_two_incarnations(
-    instance: Database, filled: Session, open_copy: OpenCopy, way: str, tmp_path: Path
-) -> None:
-    old = filled.value("select incarnation::text from singularity.identity")
-    old_version = filled.value("select max(version) from singularity.holding")
-    WAYS[way](instance.cluster, instance.name, tmp_path)
-    db, relay = open_copy(instance.user), Relay(open_copy(instance.relay))
-    assert db.known("thing")["uses"] == 4
-    for _ in range(3):
-        db.outcome("thing", False)
-    assert db.known("thing")["uses"] == 7
-    assert relay.attach()["attached"]
+def go_on(db: Session, relay: Relay) -> None:
+    """Say that a copy goes on as the instance it was, and let the authority confirm that it knows nothing later."""
+    db.run("call singularity.keep_identity()")
+    relay.attach()
     relay.go_online()
-    evidence = {record["incarnation"]: record for record in relay.send_all() if is_evidence(record)}
-    (new,) = set(evidence) - {old}
-    assert (evidence[old]["uses"], evidence[old]["successes"]) == (4, 3)
-    assert (evidence[new]["uses"], evidence[new]["failures"]) == (3, 3)
-    assert evidence[new]["version"] > old_version
-    assert db.known("thing")["uses"] == 7
-    (hello,) = relay.outgoing("sync")
-    assert hello.body["incarnation"] == new
-    db.outcome("thing", True)
-    (later,) = relay.send_all()
-    assert (later["incarnation"], later["uses"]) == (new, 4)
-    db.call("connect")
-    assert db.value("select incarnation::text from singularity.identity") == new
+    relay.welcome()
 
 
 def test_what_waited_is_still_sent(
@@ -176,8 +156,7 @@ def test_what_waited_is_still_sent(
     superuser = open_copy(instance.cluster.superuser)
     superuser.run("update singularity.shipment set offered_at = offered_at - interval '1 hour'")
     db, relay = open_copy(instance.user), Relay(open_copy(instance.relay))
-    relay.attach()
-    relay.tick()
+    go_on(db, relay)
     relay.heads(passed=100)
     relay.tick()
     sent = {record["name"] for record in relay.send_all() if not is_evidence(record)}
@@ -196,8 +175,7 @@ def test_a_restored_database_can_be_used_at_once(
     assert db.names("okapi") == ["new"]
     assert [version["content"] for version in db.history("thing")] == [{"say": "gnu"}, {"say": "zebra"}]
     assert db.names("zebra") == []
-    relay.attach()
-    relay.go_online()
+    go_on(db, relay)
     relay.receive("singularity.heads", b"bad as well")
     assert db.status()["dead_letters"] == 2
     assert db.ask("a question") is not None
@@ -230,19 +208,3 @@ def test_an_incarnation_lives_on_over_a_restart(lab_instance: Database) -> None:
         db.outcome("thing")
         db.run("call singularity.maintain()")
         assert db.row("select uses from singularity.evidence") == {"uses": 2}
-
-
-def test_a_receipt_of_the_old_incarnation_does_not_free_the_new_one(
-    instance: Database, filled: Session, open_copy: OpenCopy, tmp_path: Path
-) -> None:
-    old = filled.value("select incarnation::text from singularity.identity")
-    dumped_and_restored(instance.cluster, instance.name, tmp_path)
-    db, relay = open_copy(instance.user), Relay(open_copy(instance.relay))
-    db.outcome("thing")
-    relay.attach()
-    relay.go_online()
-    records = [record for message in relay.contributions() for record in message.records]
-    (new,) = (record for record in records if is_evidence(record) and record["incarnation"] != old)
-    assert new["variant"] == variant_of('{"say": "zebra"}')
-    relay.receipt(receipt_for(new, incarnation=old))
-    assert new["version"] in [entry["version"] for entry in db.outbox()]

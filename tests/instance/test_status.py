@@ -21,6 +21,7 @@ COLUMNS = [
     "dead_letters",
     "extension_version",
     "bridge_version",
+    "troubles",
 ]
 
 
@@ -43,6 +44,7 @@ def test_a_new_database_says_that_it_is_alone(db: Session) -> None:
         "set_aside": 0,
         "dead_letters": 0,
         "bridge_version": None,
+        "troubles": [],
     }
 
 

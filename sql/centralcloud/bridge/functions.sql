@@ -73,10 +73,7 @@ begin
     if not exists (select from centralcloud.bridge_state b where b.connected) then
         return lanes;
     end if;
-    if exists (
-        select from centralcloud.publisher p
-        where p.heads_sent_at is null or p.heads_sent_at < clock_timestamp() - interval '900 milliseconds'
-    ) then
+    if exists (select from centralcloud.publisher p where centralcloud.is_over(p.heads_sent_at, '900 milliseconds')) then
         lanes := array_append(lanes, 'heartbeat');
     end if;
     if exists (select from centralcloud.unpublished) or exists (select from centralcloud.queued_message) then

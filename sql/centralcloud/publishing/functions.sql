@@ -116,7 +116,7 @@ as $$
 #variable_conflict use_column
 begin
     update centralcloud.publisher set heads_sent_at = clock_timestamp()
-    where heads_sent_at is null or heads_sent_at < clock_timestamp() - interval '900 milliseconds';
+    where centralcloud.is_over(heads_sent_at, '900 milliseconds');
     if not found then
         return;
     end if;

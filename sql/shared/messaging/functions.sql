@@ -135,6 +135,14 @@ as $$ select plan || jsonb_build_object('revision', md5(plan::text)) $$;
 
 comment on function @extschema@.with_revision(jsonb) is 'A plan with a revision that changes when the plan does.';
 
+create or replace function @extschema@.is_over(since timestamptz, pause interval) returns boolean
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$ select since is null or clock_timestamp() not between since and since + pause $$;
+
+comment on function @extschema@.is_over(timestamptz, interval)
+is 'Whether a pause that began at a time is over. So it is when that time lies in the future: the clock was set back.';
+
 create or replace function @extschema@.message_limit() returns integer
 language sql stable security definer
 set search_path = pg_catalog, pg_temp

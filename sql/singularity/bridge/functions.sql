@@ -70,7 +70,7 @@ begin
         or singularity.get_setting('mode') = 'local' then
         return lanes;
     end if;
-    if exists (select from singularity.question q where q.answered_at is null and q.next_attempt_at <= now()) then
+    if exists (select from singularity.question q where q.answered_at is null and now() not between q.next_attempt_at - interval '2 minutes' and q.next_attempt_at) then
         lanes := array_append(lanes, 'question');
     end if;
     if singularity.hello_is_due() or exists (select from singularity.topics_to_fetch())
@@ -94,10 +94,10 @@ set search_path = pg_catalog, pg_temp
 as $$
     select exists (
         select from singularity.authority as a, singularity.bridge_state as b
-        where (a.welcomed_at is null or a.welcomed_at < b.connected_at or not singularity.is_confirmed())
-            and (a.hello_sent_at is null or a.hello_sent_at < greatest(
-                b.connected_at, clock_timestamp() - interval '2 seconds'
-            ))
+        where (
+            coalesce(a.welcomed_at not between b.connected_at and clock_timestamp(), true)
+            or not singularity.is_confirmed()
+        ) and (a.hello_sent_at < b.connected_at or singularity.is_over(a.hello_sent_at, '2 seconds'))
     )
 $$;
 
@@ -108,7 +108,7 @@ language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select t.* from singularity.topic as t
-    where t.position < t.head and (t.requested_at is null or t.requested_at < clock_timestamp() - interval '10 seconds')
+    where t.position < t.head and singularity.is_over(t.requested_at, '10 seconds')
         and singularity.is_online()
 $$;
 
@@ -180,7 +180,7 @@ begin
     return query
     with due as (
         select q.question_id from singularity.question q
-        where q.answered_at is null and q.next_attempt_at <= now()
+        where q.answered_at is null and now() not between q.next_attempt_at - interval '2 minutes' and q.next_attempt_at
             and q.asked_at > now() - singularity.get_setting('question_ttl')::interval
         order by q.next_attempt_at limit max_questions for update skip locked
     ), sent as (

@@ -281,19 +281,19 @@ as $$
         left join singularity.bridge_state as b on b.connected
         inner join singularity.outbox as w on s.shipment_id = w.shipment_id
         where case
-            when s.failed_at is not null then s.failed_at + p.pause / 4 < clock_timestamp()
-            when s.stream_created is null then s.offered_at + interval '10 seconds' < clock_timestamp()
+            when s.failed_at is not null then singularity.is_over(s.failed_at, p.pause / 4)
+            when s.stream_created is null then singularity.is_over(s.offered_at, '10 seconds')
             -- another stream than the one that took it: the broker has lost it
             when s.stream_created <> b.streams -> singularity.stream_name() ->> 'created' then true
             -- the authority has passed it and sent no receipt, or the receipt was lost
             else s.stream_created = a.stream_created and s.stream_sequence <= a.stream_passed
-                and s.offered_at + p.pause < clock_timestamp()
+                and singularity.is_over(s.offered_at, p.pause)
         end
         for update of w skip locked
     );
     delete from singularity.shipment as s
     where not exists (select from singularity.outbox as o where o.shipment_id = s.shipment_id)
-        and s.offered_at < clock_timestamp() - interval '10 seconds';
+        and singularity.is_over(s.offered_at, '10 seconds');
 $$;
 
 comment on function singularity.resend_lost_shipments()

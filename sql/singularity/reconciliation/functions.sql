@@ -72,11 +72,11 @@ begin
         or exists (select from singularity.authority a where a.welcomed_at is null)
         or exists (
             select from singularity.reconciliation r
-            where coalesce(r.wanted_at <= r.started_at, true) and r.finished_at > clock_timestamp() - every
+            where coalesce(r.wanted_at <= r.started_at, true) and not singularity.is_over(r.finished_at, every)
         )
         -- what is under way differs, but is no difference; in the end it is compared all the same
         or not restoring and exists (select from singularity.outbox) and exists (
-            select from singularity.reconciliation r where r.finished_at > clock_timestamp() - 6 * every
+            select from singularity.reconciliation r where not singularity.is_over(r.finished_at, 6 * every)
         )
     then
         return;
@@ -114,7 +114,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select exists (
         select from singularity.comparison as c
-        where c.requested_at is null or c.requested_at < clock_timestamp() - interval '10 seconds'
+        where singularity.is_over(c.requested_at, '10 seconds')
     )
 $$;
 
@@ -134,7 +134,7 @@ begin
     with due as (
         select c.*, row_number() over (partition by c.in_detail order by c.topic, c.prefix) as place
         from singularity.comparison c
-        where c.requested_at is null or c.requested_at < clock_timestamp() - interval '10 seconds'
+        where singularity.is_over(c.requested_at, '10 seconds')
     ), chosen as (
         update singularity.comparison c set requested_at = clock_timestamp()
         from due d
