@@ -1,12 +1,19 @@
-"""Writes an extension's install script to standard output: its sources, in the order of its manifest.
+"""Writes an extension's install or upgrade script to standard output, from the sources of its manifest in order.
 
 Usage: build.py EXTENSION VERSION > EXTENSION--VERSION.sql
+       build.py EXTENSION FROM VERSION > EXTENSION--FROM--VERSION.sql
+
+An upgrade script is what extension/upgrade/EXTENSION--FROM--VERSION.sql says, then every source but tables.sql. There
+the line "-- include FILE" stands for a source of tables that is new.
 """
 
+import re
 import sys
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent.parent / "sql"
+UPGRADES = Path(__file__).resolve().parent / "upgrade"
+INCLUDE = re.compile(r"^-- include (\S+)$", re.MULTILINE)
 
 
 class BuildError(Exception):
@@ -15,11 +22,12 @@ class BuildError(Exception):
 
 def main(arguments: list[str]) -> int:
     """Build the script named on the command line; return the exit code."""
-    if len(arguments) != 2:
+    if len(arguments) not in {2, 3}:
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        sys.stdout.write(build(SOURCES, *arguments))
+        write = build if len(arguments) == 2 else build_upgrade
+        sys.stdout.write(write(SOURCES, *arguments))
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)
         return 1
@@ -32,6 +40,25 @@ def build(sources: Path, extension: str, version: str) -> str:
     check_complete(sources, extension, names)
     guard = f'\\echo Use "CREATE EXTENSION {extension} CASCADE" to load this file. \\quit\n'
     script = guard + "".join(section(sources, name) for name in names)
+    return script.replace("@extension@", extension).replace("@version@", version)
+
+
+def build_upgrade(sources: Path, extension: str, old: str, version: str, upgrades: Path = UPGRADES) -> str:
+    """Return the whole upgrade script."""
+    names = read_manifest(sources / f"{extension}.manifest")
+    check_complete(sources, extension, names)
+    changes = upgrades / f"{extension}--{old}--{version}.sql"
+    if not changes.is_file():
+        raise BuildError(f"there is no {changes}")
+
+    def included(line: re.Match[str]) -> str:
+        if line[1] not in names:
+            raise BuildError(f"included in {changes.name} but not listed in {extension}.manifest: {line[1]}")
+        return section(sources, line[1]).strip()
+
+    guard = f'\\echo Use "ALTER EXTENSION {extension} UPDATE TO \'{version}\'" to load this file. \\quit\n\n'
+    script = guard + INCLUDE.sub(included, changes.read_text(encoding="utf-8"))
+    script += "".join(section(sources, name) for name in names if not name.endswith("/tables.sql"))
     return script.replace("@extension@", extension).replace("@version@", version)
 
 

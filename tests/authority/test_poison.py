@@ -180,3 +180,38 @@ def test_a_replayed_letter_that_is_out_of_date_changes_nothing(
 def test_only_a_curator_replays(relay: Relay) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         relay.connection.execute("select centralcloud.replay_dead_letters()")
+
+
+def test_only_the_poisonous_record_of_a_message_is_put_aside(
+    relay: Relay, authority_superuser: psycopg.Connection
+) -> None:
+    """What the rules do not foresee fails in the database; the records beside it are stored and confirmed."""
+    authority_superuser.execute(
+        "create function public.refuse() returns trigger language plpgsql as "
+        "$$ begin raise exception 'no such luck'; end $$"
+    )
+    authority_superuser.execute(
+        "create trigger refuse before insert on centralcloud.artifact for each row "
+        "when (new.name = 'poison') execute function public.refuse()"
+    )
+    ann = Speaker(1)
+    records = [ann.holds(name=name) for name in ("one", "poison", "two")]
+    said = verdicts(relay.give([ann.says(*records, ann.used(2, name="two"))]))
+    assert sorted(said) == [
+        (1, "stored", None),
+        (2, "set aside", "no such luck"),
+        (3, "stored", None),
+        (4, "stored", None),
+    ]
+    assert [
+        r["name"] for r in rows(relay.connection, "select name from centralcloud.artifact order by 1")
+    ] == [
+        "one",
+        "two",
+    ]
+    (letter,) = rows(relay.connection, LETTERS)
+    assert letter["error"] == "no such luck"
+    authority_superuser.execute("drop function public.refuse() cascade")
+    assert value(authority_superuser, "select centralcloud.replay_dead_letters()") == 1
+    assert value(relay.connection, "select count(*) from centralcloud.artifact") == 3
+    assert value(relay.connection, "select dead_letters from centralcloud.status()") == 0

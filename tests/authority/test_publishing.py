@@ -335,3 +335,13 @@ def test_another_prefix_is_in_every_subject(relay: Relay, authority_db: psycopg.
     }
     with refused("22023", "does not fit the setting subject_prefix"):
         authority_db.execute("select centralcloud.configure(%s)", [Jsonb({"subject_prefix": "a.b"})])
+
+
+def test_the_heartbeat_goes_on_when_the_clock_was_set_back(
+    relay: Relay, authority_superuser: psycopg.Connection
+) -> None:
+    relay.take("heartbeat")
+    assert relay.take("heartbeat") == []
+    authority_superuser.execute("update centralcloud.publisher set heads_sent_at = now() + interval '1 hour'")
+    assert relay.lanes() == ["heartbeat"]
+    assert len(relay.take("heartbeat")) == 1

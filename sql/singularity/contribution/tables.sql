@@ -47,10 +47,10 @@ create table singularity.delivery (
     offered_version bigint not null,
     attempts integer not null default 1,
     confirmed_version bigint not null default 0,
-    stored_version bigint not null default 0,
     verdict text,
     reason text,
     confirmed_at timestamptz,
+    stored_version bigint not null default 0,
     primary key (artifact_id, variant, incarnation)
 );
 

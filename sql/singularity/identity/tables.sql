@@ -8,11 +8,11 @@ create table singularity.identity (
     instance_id uuid not null,
     mark text not null,
     incarnation uuid not null,
+    created_at timestamptz not null default now(),
     past_incarnations uuid[] not null default '{}',
     server_start timestamptz,
     known_version bigint not null default 0,
-    restoring boolean not null default false,
-    created_at timestamptz not null default now()
+    restoring boolean not null default false
 );
 
 comment on table singularity.identity

@@ -595,7 +595,7 @@ declare
 begin
     if not singularity.is_online() then
         raise exception using errcode = 'connection_exception', message = 'the authority cannot be reached',
-            hint = coalesce(array_to_string(singularity.troubles(), ' '), 'Call singularity.connect() first.');
+            hint = coalesce(nullif(array_to_string(singularity.troubles(), ' '), ''), 'Call singularity.connect() first.');
     end if;
     queued_again := singularity.retry_set_aside();
     perform singularity.want_comparison(), singularity.ring_doorbell();
