@@ -26,8 +26,11 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        write = build if len(arguments) == 2 else build_upgrade
-        sys.stdout.write(write(SOURCES, *arguments))
+        extension, *old, version = arguments
+        script = (
+            build_upgrade(SOURCES, extension, old[0], version) if old else build(SOURCES, extension, version)
+        )
+        sys.stdout.write(script)
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)
         return 1
@@ -56,7 +59,7 @@ def build_upgrade(sources: Path, extension: str, old: str, version: str, upgrade
             raise BuildError(f"included in {changes.name} but not listed in {extension}.manifest: {line[1]}")
         return section(sources, line[1]).strip()
 
-    guard = f'\\echo Use "ALTER EXTENSION {extension} UPDATE TO \'{version}\'" to load this file. \\quit\n\n'
+    guard = f"\\echo Use \"ALTER EXTENSION {extension} UPDATE TO '{version}'\" to load this file. \\quit\n\n"
     script = guard + INCLUDE.sub(included, changes.read_text(encoding="utf-8"))
     script += "".join(section(sources, name) for name in names if not name.endswith("/tables.sql"))
     return script.replace("@extension@", extension).replace("@version@", version)

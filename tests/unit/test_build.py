@@ -87,3 +87,33 @@ def test_every_released_part_has_the_same_version() -> None:
         versions[f"META.json: {extension}"] = provided["version"]
         assert provided["file"] == f"{extension}--{provided['version']}.sql"
     assert set(versions.values()) == {meta["version"]}, versions
+
+
+@pytest.fixture
+def upgrades(tmp_path: Path) -> Path:
+    folder = tmp_path / "upgrade"
+    write(folder / "demo--1--2.sql", "alter table thing;\n-- include shared/thing/tables.sql\n")
+    return folder
+
+
+def test_an_upgrade_is_what_changed_and_every_source_but_tables(sources: Path, upgrades: Path) -> None:
+    script = build.build_upgrade(sources, "demo", "1", "2", upgrades).splitlines()
+    assert [line for line in script if line] == [
+        "\\echo Use \"ALTER EXTENSION demo UPDATE TO '2'\" to load this file. \\quit",
+        "alter table thing;",
+        "-- -------------------- sql/shared/thing/tables.sql",
+        "create table @extschema@.thing (id int);",
+        "-- -------------------- sql/demo/own.sql",
+        "select 'demo 2';",
+    ]
+
+
+def test_an_upgrade_that_nobody_wrote_is_named(sources: Path, upgrades: Path) -> None:
+    with pytest.raises(build.BuildError, match=r"there is no .*demo--0--2\.sql"):
+        build.build_upgrade(sources, "demo", "0", "2", upgrades)
+
+
+def test_an_included_file_that_is_not_listed_is_named(sources: Path, upgrades: Path) -> None:
+    write(upgrades / "demo--1--2.sql", "-- include shared/other/tables.sql\n")
+    with pytest.raises(build.BuildError, match=r"not listed in demo\.manifest: shared/other/tables\.sql"):
+        build.build_upgrade(sources, "demo", "1", "2", upgrades)

@@ -1,0 +1,123 @@
+"""Versions side by side: old and new bridges and extensions work together, and an upgrade in steps loses nothing."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+from tests.support import row, value
+from tests.upgrade.conftest import CURRENT, PREVIOUS, StartBridge, create, update
+
+from singularity_lab import Bridge, Database, Lab, wait_until
+
+UNITED = """
+    select count(*)::int as artifacts, coalesce(sum(v.uses), 0)::int as uses
+    from centralcloud.artifact a join centralcloud.variant v using (artifact_id, variant)
+"""
+
+
+class Pair:
+    """An instance and the authority, each of some version, with their users' sessions."""
+
+    def __init__(self, lab: Lab, start_bridge: StartBridge) -> None:
+        self.start_bridge = start_bridge
+        cluster = lab.cluster(fsync=False)
+        self.instance = create(cluster, "instance", "singularity", PREVIOUS)
+        self.authority = create(cluster, "authority", "centralcloud", PREVIOUS)
+        self.bridges: dict[str, Bridge] = {}
+        self.db = self.instance.connect()
+        self.central = self.authority.connect_superuser()
+        self.learned = self.used = 0
+
+    def run(self, database: Database, version: str) -> None:
+        """Run the bridge of a version for a database, in place of the one there is."""
+        if database.name in self.bridges:
+            self.bridges.pop(database.name).stop()
+        self.bridges[database.name] = self.start_bridge(database, version)
+
+    def work(self, count: int = 5) -> None:
+        """Learn and use some more."""
+        for _ in range(count):
+            self.learned += 1
+            self.db.execute(
+                "select singularity.learn('pattern', %s, %s)", [f"thing {self.learned}", Jsonb(self.learned)]
+            )
+            for succeeded in (True, False, True):
+                self.used += 1
+                query = "select singularity.record_outcome('pattern', %s, %s)"
+                self.db.execute(query, [f"thing {1 + self.used % self.learned}", succeeded])
+
+    def until_all_is_there(self) -> None:
+        """Wait until the authority has everything, once, and every receipt is back."""
+        wanted = {"artifacts": self.learned, "uses": self.used}
+        waiting = (
+            "select (select count(*) from singularity.outbox) + (select count(*) from singularity.outcome)"
+        )
+
+        def there() -> bool:
+            found = row(self.central, UNITED)
+            return {name: found[name] for name in wanted} == wanted and value(self.db, waiting) == 0
+
+        wait_until(
+            there, 45, lambda: f"{wanted}; {row(self.central, UNITED)}, {value(self.db, waiting)} wait"
+        )
+
+
+@pytest.fixture
+def pair(lab: Lab, start_bridge: StartBridge) -> Iterator[Pair]:
+    """Make an instance and an authority of the previous release."""
+    with ExitStack() as ending:
+        one = Pair(lab, start_bridge)
+        ending.callback(one.db.close)
+        ending.callback(one.central.close)
+        yield one
+
+
+@pytest.mark.parametrize(
+    ("bridge", "extension"), [(PREVIOUS, CURRENT), (CURRENT, PREVIOUS), (PREVIOUS, PREVIOUS)]
+)
+def test_bridge_and_extension_of_different_versions(pair: Pair, bridge: str, extension: str) -> None:
+    for database in (pair.authority, pair.instance):
+        if extension == CURRENT:
+            update(database)
+        pair.run(database, bridge)
+    pair.db.execute("select singularity.connect()")
+    pair.work()
+    pair.until_all_is_there()
+    assert value(pair.db, "select bridge_version from singularity.status()") == bridge
+
+
+def upgrade(pair: Pair, database: Database) -> None:
+    """Upgrade one side while the other works: files are there, the extension first, the bridge after it."""
+    pair.work()
+    update(database)
+    pair.work()
+    pair.run(database, CURRENT)
+    pair.work()
+
+
+Order = Callable[[Pair], tuple[Database, Database]]
+
+
+@pytest.mark.parametrize("authority_first", [True, False])
+def test_a_rolling_upgrade_loses_nothing(pair: Pair, authority_first: bool) -> None:
+    for database in (pair.authority, pair.instance):
+        pair.run(database, PREVIOUS)
+    pair.db.execute("select singularity.connect()")
+    pair.work()
+    order = [pair.authority, pair.instance]
+    for database in order if authority_first else reversed(order):
+        upgrade(pair, database)
+        pair.until_all_is_there()
+    me = value(pair.db, "select instance_id from singularity.status()")
+    here, there = (
+        "select entries, digest from singularity.digest()",
+        "select entries, digest from centralcloud.digest(%s)",
+    )
+    with psycopg.connect(pair.instance.dsn(), autocommit=True) as connection:
+        connection.execute("call singularity.reconcile()")
+        assert row(connection, here) == row(pair.central, there, me)
+        found = row(connection, "select sent_again, taken_back from singularity.reconciliation")
+    assert found == {"sent_again": 0, "taken_back": 0}
+    assert value(pair.db, "select troubles from singularity.status()") == []
