@@ -43,9 +43,6 @@ grant execute on function singularity.outdated_documents(bigint, integer) to sin
 grant execute on function singularity.index_artifacts(uuid[], boolean) to singularity_writer;
 grant execute on function singularity.fold_outcomes(integer) to singularity_writer;
 grant execute on function singularity.expire_questions() to singularity_writer;
-grant execute on function singularity.is_unclear() to singularity_writer;
-grant execute on function singularity.instance_name() to singularity_writer;
-grant execute on function singularity.keep_mark() to singularity_writer;
 grant execute on function singularity.is_online() to singularity_writer;
 grant execute on function singularity.retry_set_aside() to singularity_writer;
 grant execute on function singularity.want_comparison() to singularity_writer;

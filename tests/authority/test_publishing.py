@@ -331,7 +331,7 @@ def test_another_prefix_is_in_every_subject(relay: Relay, authority_db: psycopg.
     assert plan["streams"][0]["name"] == "team-a_contributions"
     assert plan["streams"][0]["subjects"] == ["team-a.contribute.*"]
     assert {endpoint["subject"] for endpoint in plan["service"]["endpoints"]} == {
-        f"team-a.centralcloud.{name}.*" for name in ("hello", "ask", "changes")
+        f"team-a.centralcloud.{name}.*" for name in ("hello", "ask", "changes", "digest")
     }
     with refused("22023", "does not fit the setting subject_prefix"):
         authority_db.execute("select centralcloud.configure(%s)", [Jsonb({"subject_prefix": "a.b"})])

@@ -13,6 +13,7 @@ ALL = [
     "mode",
     "negative_ttl",
     "question_ttl",
+    "reconcile_every",
     "search_candidates",
     "search_configuration",
     "subject_prefix",

@@ -44,6 +44,7 @@ class TestAsking:
             "type": "ask",
             "instance": me,
             "request": str(question_id),
+            "session": db.value("select session_id::text from singularity.authority"),
             **question("how to retry", kind="pattern", namespace="team"),
         }
 

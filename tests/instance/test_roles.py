@@ -96,9 +96,15 @@ def test_every_granted_function_was_tried(db: Session) -> None:
     others |= {"shipped_contract", "load_model", "server_files", "vector_literals", "to_unit_vector"}
     others |= {"maintain_search", "fold_lexemes", "index_vectors", "outdated_documents", "index_artifacts"}
     others |= {"fold_outcomes", "expire_questions"}
-    # called by keep_identity() and reconcile(), which waits for a bridge
-    others |= {"is_unclear", "instance_name", "keep_mark", "ring_doorbell"}
-    others |= {"reconcile", "is_online", "retry_set_aside", "want_comparison", "is_reconciled"}
+    # reconcile() waits for a bridge, and calls the others
+    others |= {
+        "reconcile",
+        "is_online",
+        "retry_set_aside",
+        "want_comparison",
+        "is_reconciled",
+        "ring_doorbell",
+    }
     assert set(granted) - others == tried - {"configuration", "outbox", "holding"}
 
 

@@ -199,12 +199,25 @@ def connected(connection: psycopg.Connection, database: str) -> bool:
 def test_a_copied_database_is_noticed(team: Team, twin: Machine) -> None:
     alarmed = "select twin_alarm_at from centralcloud.instance where instance_name = 'ann'"
     assert value(team.curator, alarmed) is None
-    name = fresh("two-faced")
     assert twin.status()["instance_id"] == team.ann.status()["instance_id"]
-    twin.learn(name, "from the copy")
-    team.ann.learn(name, "from ann")
+    assert "restored or copied" in twin.status()["troubles"][0]
+    twin.connection.execute("call singularity.keep_identity()")
+    team.curator.execute("""select centralcloud.configure('{"twin_grace": "0"}')""")
     team.ann.bridge.start()
-    for machine in (twin, team.ann):
-        machine.until_online()
-    team.ann.until(lambda: value(team.curator, alarmed) is not None, "the twin alarm")
+
+    def noticed() -> bool:
+        for machine in (twin, team.ann):
+            machine.lookup(fresh("unheard of"))
+        return value(team.curator, alarmed) is not None
+
+    team.ann.until(noticed, "the twin alarm")
     assert value(team.curator, "select twin_alarms from centralcloud.status()") == 1
+    ann = team.ann.status()["instance_id"]
+    twin.call("reidentify()")
+    team.curator.execute("""select centralcloud.configure('{"twin_grace": null}')""")
+    assert value(team.curator, "select centralcloud.dismiss_twin_alarm(%s)", ann)
+    name = fresh("after")
+    twin.learn(name, "from the copy")
+    twin.until_confirmed()
+    assert twin.status()["instance_id"] != ann
+    assert team.authority_has(name)

@@ -37,6 +37,11 @@ def test_it_says_what_was_sent_again(team: Team) -> None:
     for name in names:
         team.ann.learn(name, 1)
         team.ann.record(name, 2)
+    uses = """
+        select sum(v.uses)::int from centralcloud.variant v join centralcloud.artifact a using (artifact_id)
+        where a.name = any (%s)
+    """
+    team.ann.until(lambda: value(team.curator, uses, names) == 6, "the outcomes at the authority")
     team.ann.until_confirmed()
     with team.central.connect_superuser() as owner:
         ids = "(select artifact_id from centralcloud.artifact where name = any (%s))"
@@ -45,12 +50,7 @@ def test_it_says_what_was_sent_again(team: Team) -> None:
     assert notices(team.ann.connection, "call singularity.reconcile()") == [
         "6 states sent again, 0 taken back, 0 copies refreshed"
     ]
-    team.ann.until_confirmed()
-    uses = """
-        select sum(v.uses)::int from centralcloud.variant v join centralcloud.artifact a using (artifact_id)
-        where a.name = any (%s)
-    """
-    assert value(team.curator, uses, names) == 6
+    team.ann.until(lambda: value(team.curator, uses, names) == 6, "the outcomes again")
 
 
 def test_it_cannot_wait_inside_a_transaction(team: Team) -> None:

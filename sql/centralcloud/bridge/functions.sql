@@ -194,15 +194,16 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    body jsonb := centralcloud.decode_message(payload);
+    body jsonb;
 begin
+    body := centralcloud.decode_message(payload);
     return array(
         select centralcloud.encode_message(body || jsonb_build_object('records', jsonb_build_array(r.value)))
         from jsonb_array_elements(body -> 'records') as r
     );
 exception when data_exception or feature_not_supported then
     -- not even its records can be read
-    return '{}';
+    return '{}'::bytea[];
 end
 $$;
 

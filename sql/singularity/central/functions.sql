@@ -132,7 +132,7 @@ begin
         perform singularity.store_rows(given, epoch, asked);
         return;
     exception when others then
-        if singularity.is_transient(sqlstate) then
+        if singularity.is_transient(sqlstate) or jsonb_array_length(given) = 1 then
             raise;
         end if;
     end;
@@ -153,7 +153,8 @@ end
 $$;
 
 comment on function singularity.take_rows(jsonb, text, boolean)
-is 'Takes in refined knowledge, see store_rows(); a row that cannot be stored becomes a dead letter and stops no other.';
+is 'Takes in refined knowledge, see store_rows(); of several rows one that cannot be stored becomes a dead letter and stops no '
+'other.';
 
 create or replace function singularity.hear_heads(heads jsonb) returns void
 language sql security definer

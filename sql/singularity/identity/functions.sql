@@ -127,25 +127,18 @@ $$;
 
 comment on function singularity.keep_present_identity() is 'Writes the identity of this database down, once.';
 
-create or replace function singularity.keep_mark() returns void
-language sql security definer
+create or replace procedure singularity.keep_identity()
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     update singularity.identity set mark = singularity.database_mark(), server_start = null
     where mark <> singularity.database_mark();
-$$;
-
-comment on function singularity.keep_mark() is 'Makes the identity that was restored the one of this database.';
-
-create or replace procedure singularity.keep_identity()
-language plpgsql
-as $$
-begin
-    if not singularity.is_unclear() then
+    if found then
+        perform singularity.ring_doorbell();
+    else
         raise notice 'this database is known to be %, nothing is to be decided', singularity.instance_name();
-        return;
     end if;
-    perform singularity.keep_mark(), singularity.ring_doorbell();
 end
 $$;
 
