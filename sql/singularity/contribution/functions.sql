@@ -1,3 +1,5 @@
+-- The plans of a long session are kept, also those made while the outbox was short: what touches it goes by index.
+
 create or replace function singularity.holding_to_send(artifact_id uuid) returns setof singularity.holding
 language sql stable
 begin atomic
@@ -52,6 +54,9 @@ is 'Whether counters of that version may be told to the authority: not while the
 create or replace function singularity.delete_replaced_entries(artifact_ids uuid[]) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 begin
@@ -201,6 +206,9 @@ create or replace function singularity.next_shipment()
 returns table (message_id text, payload bytea)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
@@ -270,6 +278,9 @@ is 'Builds one message from the oldest entries that wait, at most 300 records an
 create or replace function singularity.resend_lost_shipments() returns void
 language sql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
     -- the pauses double with each attempt, up to five minutes
     update singularity.outbox as o set shipment_id = null
@@ -303,6 +314,9 @@ is 'Puts entries back into the waiting part of the outbox whose message the brok
 create or replace function singularity.apply_receipts(records jsonb) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
