@@ -62,6 +62,9 @@ bench: ready ## measure (BENCH_ARGS= passes options on)
 bench-search: ready ## measure what recall finds and how fast (BENCH_ARGS= passes options on)
 	@$(call timed,bench-search,$(VENV)/python -m tests.bench.search $(BENCH_ARGS))
 
+soak: ready ## break things for long, with new seeds (SOAK_ARGS= passes options on)
+	@$(call timed,soak,$(VENV)/python -m tests.fault $(SOAK_ARGS))
+
 lock: deps ## pin the newest Python packages in python/requirements*.txt
 	@$(VENV)/python -m pip install --quiet uv
 	@$(LOCK) python/requirements-server.in --no-deps --output-file python/requirements-server.txt
@@ -88,5 +91,6 @@ INSTALLED = ( cd extension; for file in *.control *--*.sql; do \
 timed = started=$$SECONDS; $(2) && echo "$(1): passed in $$((SECONDS - started)) s" || \
   { echo "$(1): FAILED after $$((SECONDS - started)) s"; exit 1; }
 
-.PHONY: help all deps build install uninstall installcheck lint test pytest labcheck demo bench bench-search lock clean ready
+.PHONY: help all deps build install uninstall installcheck lint test pytest labcheck demo bench bench-search soak lock clean
+.PHONY: ready
 .NOTPARALLEL:

@@ -427,8 +427,9 @@ comment on function singularity.recall(
 )
 is 'What is known here that fits a query (words, an identifier, half a name, a question), best first. score (0 to 1) is the '
 'relevance, moved a little by confidence; similarity is the cosine, null without vectors; min_similarity leaves out what is '
-'less relevant (a row below 0.2 has hardly ever to do with the query), min_level what is of a lower level. embedding is a vector of your own for the query, under the contract of '
-'those that learn() was given. explain_recall() shows the parts of the ranking. It never waits for the network: while '
+'less relevant (a row below 0.2 has hardly ever to do with the query), min_level what is of a lower level (an outcome of a '
+'moment ago counts for it once it is added up, by the bridge or maintain()). embedding is a vector of your own for the query, '
+'under the contract of those that learn() was given. explain_recall() shows the parts of the ranking. It never waits for the network: while '
 'online, a recall that finds nothing of good_relevance becomes a question, and its answer is here for the next call. '
 'Errors: 22023 for an empty query, a filter or vector that is not valid, max_results not 1 to 1000 or min_similarity not '
 '0 to 1; 54000 for a query over 64 KiB.';
