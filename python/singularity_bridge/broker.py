@@ -321,7 +321,8 @@ class Broker:
         text = describe(error).removeprefix("nats: ").strip("'")
         if any(refusal in text.lower() for refusal in _REFUSALS):
             raise FatalError(
-                f"NATS refuses these credentials: {text}", "Check --creds (NATS_CREDS)."
+                f"NATS refuses these credentials: {text}",
+                "Check --creds (NATS_CREDS), --nkey or the user in the URL.",
             ) from error
         raise BrokerLost(text) from error
 

@@ -25,7 +25,9 @@ _OTHER_BRIDGE = """
      limit 1
 """
 
-_HAS_TROUBLES = "select pg_catalog.to_regprocedure(pg_catalog.format('%%I.troubles(boolean)', %s::text)) is not null"
+_HAS_TROUBLES = (
+    "select pg_catalog.to_regprocedure(pg_catalog.format('%%I.troubles(boolean)', %s::text)) is not null"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +75,24 @@ async def _check_extension(connection: Connection, schema: str) -> AsyncIterator
     yield Finding(True, "extension", f"{schema} {row[0] if row else '(not packaged as an extension)'}")
     await database.require_functions(connection, schema)
     yield Finding(True, "privileges", f"{connection.info.user} may call the bridge functions")
-    other = await (await connection.execute(_OTHER_BRIDGE, [database.application_name(schema)])).fetchone()
-    place = f"taken by a bridge (process {other[0]}); another one would stand by" if other else "free"
+    other = await _other_bridge(connection, schema)
+    place = f"taken by a bridge (process {other}); another one would stand by" if other else "free"
     yield Finding(True, "bridge's place", place)
 
 
+async def _other_bridge(connection: Connection, schema: str) -> int | None:
+    """Return the process that holds the bridge's place."""
+    row = await (await connection.execute(_OTHER_BRIDGE, [database.application_name(schema)])).fetchone()
+    return row[0] if row else None
+
+
 async def _check_troubles(connection: Connection, schema: str) -> AsyncIterator[Finding]:
-    """Say what the database itself says is wrong; an older extension says nothing."""
+    """Say what the database itself says is wrong, also of a bridge that has its place; an older one says nothing."""
     known = await (await connection.execute(_HAS_TROUBLES, [schema])).fetchone()
     if not (known and known[0]):
         return
-    row = await (await connection.execute(database.call(schema, "troubles", 1), [False])).fetchone()
+    watched = await _other_bridge(connection, schema) is not None
+    row = await (await connection.execute(database.call(schema, "troubles", 1), [watched])).fetchone()
     for trouble in row[0] if row else []:
         what, _, mend = trouble.rpartition(": ")
         yield Finding(False, "state", what, mend)

@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.instance.relay import EPOCH, Relay, receipt_for, refined
+from tests.instance.relay import EPOCH, Relay, receipt_for
 from tests.instance.session import Open, Session
 
 from singularity_lab import Database, wait_until
@@ -221,12 +221,6 @@ class TestDeadLetters:
         (json.dumps({**HEADS, "v": 2}).encode(), "0A000"),
         (json.dumps({**HEADS, "type": "nonesuch"}).encode(), "0A000"),
         (json.dumps({**HEADS, "heads": {"default/pattern": "many"}}).encode(), "22P02"),
-        (
-            json.dumps(
-                {"v": 1, "type": "refined", "epoch": EPOCH, "rows": [refined("x", level="best")]}
-            ).encode(),
-            "",
-        ),
     )
 
     def test_what_cannot_be_applied_is_kept_with_its_error(self, db: Session, online: Relay) -> None:

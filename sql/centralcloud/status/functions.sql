@@ -12,8 +12,8 @@ begin
             when bridge.seen_at is null then 'No bridge runs for this database: start singularity-bridge run.'
             when bridge.seen_at < clock_timestamp() - interval '10 seconds' then format('The bridge has not reported since %s: '
                 'start singularity-bridge run, or look at its log.', bridge.seen_at::timestamptz(0))
-            when not bridge.connected then format('The bridge has no connection to NATS (%s): run singularity-bridge check.',
-                coalesce(bridge.error, 'not connected yet'))
+            when bridge.error is not null and not bridge.connected then format('The bridge has no connection to NATS (%s): run '
+                'singularity-bridge check.', bridge.error)
             when bridge.error is not null then format('JetStream is not as it should be (%s): run singularity-bridge check.',
                 bridge.error)
         end,
@@ -28,7 +28,8 @@ begin
         ),
         (
             select format('Two databases speak as %s: SELECT singularity.reidentify() in the copies, then SELECT '
-                'centralcloud.dismiss_twin_alarm(instance_id) here.', string_agg(i.instance_name, ', ' order by i.instance_name))
+                '%s here.', string_agg(i.instance_name, ', ' order by i.instance_name),
+                string_agg(format('centralcloud.dismiss_twin_alarm(%L)', i.instance_id), ', ' order by i.instance_name))
             from centralcloud.instance i where i.twin_alarm_at is not null
             having count(*) > 0
         ),

@@ -295,8 +295,10 @@ create or replace function @extschema@.unapplied_trouble() returns text
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select format('%s messages could not be applied (the last: %s): see @extschema@.dead_letter; SELECT '
-        '@extschema@.replay_dead_letters() after the mend.', count(*), (array_agg(d.error order by d.received_at desc))[1])
+    select format('%s could not be applied (the last: %s): see @extschema@.dead_letter; SELECT '
+        '@extschema@.replay_dead_letters() after the mend.',
+        case count(*) when 1 then 'One message' else count(*) || ' messages' end,
+        (array_agg(d.error order by d.received_at desc))[1])
     from @extschema@.dead_letter as d
     having count(*) > 0
 $$;

@@ -98,6 +98,8 @@ as $$
             coalesce(a.welcomed_at not between b.connected_at and clock_timestamp(), true)
             or not singularity.is_confirmed()
         ) and (a.hello_sent_at < b.connected_at or singularity.is_over(a.hello_sent_at, '2 seconds'))
+        -- whether the twin is gone
+        or a.twin_at is not null and singularity.is_over(a.hello_sent_at, '10 seconds')
     )
 $$;
 
@@ -303,16 +305,14 @@ $$;
 
 comment on function singularity.note_failed_request(text) is 'A request without an answer is tried again after a pause that grows.';
 
-create or replace function singularity.take_reply(message_id text, payload bytea) returns void
+create or replace function singularity.apply_reply(message_id text, body jsonb) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
     about text := split_part(message_id, ':', 1);
-    body jsonb;
 begin
-    body := singularity.decode_message(payload);
     if body ->> 'request' is distinct from (case about when 'hello' then 'hello' else split_part(message_id, ':', 2) end) then
         raise exception using errcode = 'invalid_parameter_value',
             message = format('reply to request %L came for %L', body ->> 'request', message_id);
@@ -333,6 +333,20 @@ begin
             raise exception using errcode = 'feature_not_supported',
                 message = format('reply of type %L came for %L', body ->> 'type', message_id);
     end case;
+    -- an earlier one that could not be applied is made good
+    delete from singularity.dead_letter d where d.subject = 'reply to ' || apply_reply.message_id;
+end
+$$;
+
+comment on function singularity.apply_reply(text, jsonb) is 'Applies the authority''s reply to a request.';
+
+create or replace function singularity.take_reply(message_id text, payload bytea) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform singularity.apply_reply(message_id, singularity.decode_message(payload));
 exception when others then
     if singularity.is_transient(sqlstate) then
         raise;
@@ -357,6 +371,10 @@ declare
     answered uuid;
 begin
     perform singularity.take_rows(body -> 'rows', body ->> 'epoch', true);
+    -- an answer from before what is known here already: what came since, a removal perhaps, is fetched again
+    update singularity.topic t set position = h.head::bigint
+    from jsonb_each_text(body -> 'heads') as h (topic, head)
+    where t.namespace || '/' || t.kind = h.topic and t.position > h.head::bigint;
     perform singularity.mind_topics(body -> 'heads');
     for answered in
         update singularity.question q set answered_at = clock_timestamp(), results = rows_found
@@ -406,7 +424,13 @@ begin
     if records is not null then
         perform singularity.apply_receipts(records);
     end if;
-    foreach body in array bodies loop
+    for i in 1 .. cardinality(bodies) loop
+        body := bodies[i];
+        if subjects[i] like 'reply to %' then
+            -- replayed: nobody else can publish on a subject with blanks
+            perform singularity.apply_reply(substr(subjects[i], 10), body);
+            continue;
+        end if;
         perform singularity.hear_authority(body ->> 'epoch');
         case body ->> 'type'
             when 'receipt' then

@@ -132,7 +132,7 @@ begin
         perform singularity.store_rows(given, epoch, asked);
         return;
     exception when others then
-        if singularity.is_transient(sqlstate) or jsonb_array_length(given) = 1 then
+        if singularity.is_transient(sqlstate) or asked and jsonb_array_length(given) = 1 then
             raise;
         end if;
     end;
@@ -145,7 +145,15 @@ begin
                 raise;
             end if;
             insert into singularity.dead_letter as d (subject, payload, meta, error_code, error)
-            values ('refined row', convert_to(given_row::text, 'UTF8'), '{}', sqlstate, sqlerrm)
+            values (
+                'refined row',
+                singularity.encode_message(jsonb_build_object(
+                    'type', 'refined', 'epoch', take_rows.epoch, 'namespace', given_row -> 'namespace',
+                    'kind', given_row -> 'kind', 'from', (given_row ->> 'revision')::bigint - 1,
+                    'to', given_row -> 'revision', 'rows', jsonb_build_array(given_row)
+                )),
+                '{}', sqlstate, sqlerrm
+            )
             on conflict (subject, sha256(payload)) do update set received_at = now();
         end;
     end loop;
@@ -153,8 +161,8 @@ end
 $$;
 
 comment on function singularity.take_rows(jsonb, text, boolean)
-is 'Takes in refined knowledge, see store_rows(); of several rows one that cannot be stored becomes a dead letter and stops no '
-'other.';
+is 'Takes in refined knowledge, see store_rows(); a row that cannot be stored becomes a dead letter and stops no other. An '
+'answer of one such row raises its error, so that the question stays open.';
 
 create or replace function singularity.hear_heads(heads jsonb) returns void
 language sql security definer

@@ -576,13 +576,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    update singularity.delivery d set confirmed_version = d.stored_version where d.verdict = 'set aside';
-    return singularity.backfill(array(select d.artifact_id from singularity.delivery d where d.verdict = 'set aside'));
+    update singularity.delivery d set confirmed_version = d.stored_version where d.verdict in ('set aside', 'refused');
+    return singularity.backfill(array(
+        select d.artifact_id from singularity.delivery d where d.verdict in ('set aside', 'refused')
+    ));
 end
 $$;
 
 comment on function singularity.retry_set_aside()
-is 'Queues again what the authority could not apply, and returns how many states that are.';
+is 'Queues again what the authority refused or could not apply, and returns how many states that are.';
 
 create or replace procedure singularity.reconcile(timeout interval default '1 minute')
 language plpgsql
@@ -620,6 +622,6 @@ $$;
 
 comment on procedure singularity.reconcile(interval)
 is 'Compares with the authority what both have of this instance and of the topics that it follows, and mends differences both '
-'ways: what the authority lost is sent again (also what it had set aside), what this database lost is taken back. Waits for '
+'ways: what the authority lost is sent again (also what it had refused or set aside), what this database lost is taken back. Waits for '
 'the end (not inside a transaction block). The bridge does the same every reconcile_every. Errors: 08000 when the authority '
 'cannot be reached, 57014 after the timeout.';

@@ -26,6 +26,7 @@ declare
     me text := singularity.instance_name();
     seen boolean := coalesce(bridge.seen_at > clock_timestamp() - interval '10 seconds', false);
     heard boolean := coalesce(central.heard_at > clock_timestamp() - interval '10 seconds', false);
+    settled boolean := coalesce(bridge.connected_at < clock_timestamp() - interval '10 seconds', false);
 begin
     if singularity.get_setting('mode') = 'local' then
         return array_remove(array[singularity.unapplied_trouble()], null);
@@ -35,17 +36,18 @@ begin
             'which it is: CALL singularity.keep_identity() if %s goes on here, SELECT singularity.reidentify() if %1$s goes on '
             'elsewhere.', me) end,
         case when central.twin_at is not null then format('The authority hears two databases speak as %s: SELECT '
-            'singularity.reidentify() in the copy, then centralcloud.dismiss_twin_alarm() at the authority.', me) end,
+            'singularity.reidentify() in the copy, then SELECT centralcloud.dismiss_twin_alarm(%L) at the authority.', me,
+            (singularity.present_identity()).instance_id) end,
         case
             when not with_bridge then null
             when bridge.seen_at is null then 'No bridge runs for this database: start singularity-bridge run.'
             when not seen then format('The bridge has not reported since %s: start singularity-bridge run, or look at its log.',
                 bridge.seen_at::timestamptz(0))
-            when not bridge.connected and not singularity.is_unclear() then format('The bridge has no connection to NATS (%s): run '
-                'singularity-bridge check.', coalesce(bridge.error, 'not connected yet'))
-            when bridge.connected and bridge.error is not null then format('JetStream is not as it should be (%s): run '
-                'singularity-bridge check at the authority.', bridge.error)
-            when bridge.connected and not heard then format('NATS is there, but the authority was not heard since %s: look at the '
+            when bridge.error is not null and not bridge.connected then format('The bridge has no connection to NATS (%s): '
+                'run singularity-bridge check.', bridge.error)
+            when bridge.error is not null then format('JetStream is not as it should be (%s): start the authority''s bridge, '
+                'which makes the stream, and run singularity-bridge check there.', bridge.error)
+            when settled and not heard then format('NATS is there, but the authority was not heard since %s: look at the '
                 'authority''s database and bridge.', coalesce(central.heard_at::timestamptz(0)::text, 'the connection began'))
         end,
         (
@@ -61,10 +63,12 @@ begin
             from singularity.identity i where i.restoring
         ),
         (
-            select format('The authority set aside or refused %s contributions: see verdict and reason in '
-                'singularity.delivery; CALL singularity.reconcile() after the mend.', d.n)
-            from (select count(*) as n from singularity.delivery d where d.verdict in ('set aside', 'refused')) as d
-            where d.n > 0
+            select format('The authority refused or set aside %s (the last: %s): learn it otherwise or forget it, or CALL '
+                'singularity.reconcile() after a mend at the authority; see singularity.delivery.',
+                case count(*) when 1 then 'one contribution' else count(*) || ' contributions' end,
+                (array_agg(d.reason order by d.confirmed_at desc))[1])
+            from singularity.delivery d where d.verdict in ('set aside', 'refused')
+            having count(*) > 0
         ),
         singularity.unapplied_trouble(),
         (

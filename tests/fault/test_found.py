@@ -1,0 +1,60 @@
+"""What stories found, each told by hand: bridges are moved step by step, so that it happens every time."""
+
+import psycopg
+import pytest
+from tests.support import Relay, contribute, hear, publish, value
+
+from singularity_lab import Database
+
+COPIES = "select count(*)::int from singularity.central_copy where name = 'thing'"
+
+
+def beat_now(authority: Database) -> None:
+    """Have the next heartbeat come at once."""
+    with authority.connect_superuser() as superuser:
+        superuser.execute("update centralcloud.publisher set heads_sent_at = null")
+
+
+def keep_in_touch(authority: Database, here: Relay, there: Relay) -> None:
+    """Carry heartbeats and what is asked because of them, the first comparison included."""
+    for _ in range(4):
+        here.tick()
+        there.tick()
+        beat_now(authority)
+        hear(here, there)
+
+
+@pytest.mark.parametrize("late", ["answer", "changes"])
+def test_what_comes_late_brings_back_nothing_that_was_removed_meanwhile(
+    instance: Database, authority: Database, instance_db: psycopg.Connection, late: str
+) -> None:
+    """An answer is read before the removal is published and arrives after it."""
+    for call in ("configure('ann')", "connect()", "follow('pattern')"):
+        value(instance_db, f"select singularity.{call}")
+    here, there = Relay(instance), Relay(authority)
+    keep_in_touch(authority, here, there)
+    value(instance_db, "select singularity.learn('pattern', 'thing', '1')")
+    contribute(here, there)
+    there.tick()
+    if late == "answer":
+        publish(there, here)
+        assert value(instance_db, COPIES) == 1
+        value(instance_db, "select singularity.ask('thing', 'pattern')")
+        (request,) = here.take("question")
+    else:
+        publish(there)
+        beat_now(authority)
+        here.give(there.take("heartbeat"))
+        request = next(m for m in here.take("sync") if m.body["type"] == "changes")
+    reply = there.serve(request)
+    value(instance_db, "select singularity.learn('pattern', 'thing', '2', shared => false)")
+    contribute(here, there)
+    there.tick()
+    publish(there, here)
+    if late == "answer":
+        assert value(instance_db, COPIES) == 0
+    here.reply(request, reply)
+    keep_in_touch(authority, here, there)
+    assert value(instance_db, COPIES) == 0
+    for relay in (here, there):
+        relay.close()
