@@ -24,11 +24,11 @@ def keep_in_touch(authority: Database, here: Relay, there: Relay) -> None:
         hear(here, there)
 
 
-@pytest.mark.parametrize("late", ["answer", "changes"])
+@pytest.mark.parametrize("late", ["answer", "changes", "push"])
 def test_what_comes_late_brings_back_nothing_that_was_removed_meanwhile(
     instance: Database, authority: Database, instance_db: psycopg.Connection, late: str
 ) -> None:
-    """An answer is read before the removal is published and arrives after it."""
+    """An answer, a page or a push is made before the removal and arrives after it."""
     for call in ("configure('ann')", "connect()", "follow('pattern')"):
         value(instance_db, f"select singularity.{call}")
     here, there = Relay(instance), Relay(authority)
@@ -36,24 +36,31 @@ def test_what_comes_late_brings_back_nothing_that_was_removed_meanwhile(
     value(instance_db, "select singularity.learn('pattern', 'thing', '1')")
     contribute(here, there)
     there.tick()
-    if late == "answer":
-        publish(there, here)
-        assert value(instance_db, COPIES) == 1
-        value(instance_db, "select singularity.ask('thing', 'pattern')")
-        (request,) = here.take("question")
-    else:
-        publish(there)
-        beat_now(authority)
-        here.give(there.take("heartbeat"))
-        request = next(m for m in here.take("sync") if m.body["type"] == "changes")
-    reply = there.serve(request)
+    pushed = publish(there)
+    beat_now(authority)
+    here.give(there.take("heartbeat"))
+    page = next(m for m in here.take("sync") if m.body["type"] == "changes")
+    page_reply = there.serve(page)
+    value(instance_db, "select singularity.ask('thing', 'pattern')")
+    (question,) = here.take("question")
+    answer = there.serve(question)
+    if late != "push":
+        here.give(pushed)
+    if late != "changes":
+        here.reply(page, page_reply)
+    assert value(instance_db, COPIES) == 1
     value(instance_db, "select singularity.learn('pattern', 'thing', '2', shared => false)")
     contribute(here, there)
     there.tick()
     publish(there, here)
-    if late == "answer":
-        assert value(instance_db, COPIES) == 0
-    here.reply(request, reply)
+    assert value(instance_db, COPIES) == 0
+    match late:
+        case "answer":
+            here.reply(question, answer)
+        case "changes":
+            here.reply(page, page_reply)
+        case "push":
+            here.give(pushed)
     keep_in_touch(authority, here, there)
     assert value(instance_db, COPIES) == 0
     for relay in (here, there):

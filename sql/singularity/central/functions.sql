@@ -226,17 +226,15 @@ begin
     perform singularity.take_rows(body -> 'rows', body ->> 'epoch', false);
     update singularity.topic t set
         head = greatest(t.head, (body ->> 'to')::bigint),
-        position = case
-            when (body ->> 'from')::bigint <= t.position then greatest(t.position, (body ->> 'to')::bigint)
-            else t.position
-        end
+        -- also back, to what came late: what changed since, a removal perhaps, is fetched again
+        position = case when (body ->> 'from')::bigint <= t.position then (body ->> 'to')::bigint else t.position end
     where t.namespace = body ->> 'namespace' and t.kind = body ->> 'kind';
 end
 $$;
 
 comment on function singularity.apply_refined(jsonb)
 is 'Takes in a push or a page of changes after number "from" up to "to"; where something is missing before it, the '
-'position stays and the page is asked for.';
+'position stays and the page is asked for; after one that came late the position goes back to its end.';
 
 create or replace function singularity.prepare_topics() returns void
 language plpgsql security definer
