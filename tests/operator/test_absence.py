@@ -108,6 +108,23 @@ def test_the_authority_s_bridge_is_down(scene: Scene, later: Callable[..., objec
     scene.ann.until_logged("all is well again")
 
 
+def test_the_authority_is_there_but_confirms_nothing(scene: Scene) -> None:
+    """Somebody's lock holds it up."""
+    name = fresh("held up")
+    with scene.central.database.connect_superuser() as holding, holding.transaction():
+        holding.execute("lock table centralcloud.holding in access exclusive mode")
+        scene.team.ann.learn(name, 1)
+        with scene.ann.database.connect_superuser() as superuser:
+            superuser.execute("update singularity.outbox set queued_at = queued_at - interval '11 minutes'")
+        told = scene.ann.until_told("is not confirmed yet, though the authority is heard")
+        assert told.endswith(": look at the authority's log and centralcloud.status().")
+        scene.ann.until_logged(told)
+        scene.ann.assert_check_tells("state: What was learned at ", "look at the authority's log")
+    scene.until_all_is_well()
+    assert scene.team.authority_has(name)
+    scene.ann.until_logged("all is well again")
+
+
 def test_in_local_mode_nothing_need_be_there(scene: Scene, later: Callable[..., object]) -> None:
     later(scene.team.ann.call, "connect()")
     scene.team.ann.call("disconnect()")

@@ -1,6 +1,7 @@
 """A database was copied, or two speak as one instance. Status, log and check say who must decide what."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -78,6 +79,39 @@ def test_a_restored_database_that_goes_on(scene: Scene, copied: Copied) -> None:
     copied.second.until_logged("all is well again")
     copied.second.assert_check_is_right()
     assert copied.twin.status()["instance_id"] == me["instance_id"]
+
+
+@contextmanager
+def unable_to_compare(authority: Database) -> Iterator[None]:
+    """Take a function away from the authority."""
+    rename = "alter function centralcloud.{}(jsonb, uuid) rename to {}"
+    with authority.connect_superuser() as superuser:
+        superuser.execute(rename.format("compare", "compared").encode())
+        try:
+            yield
+        finally:
+            superuser.execute(rename.format("compared", "compare").encode())
+
+
+def test_a_restored_database_takes_back_what_it_lost(scene: Scene, copied: Copied) -> None:
+    """What the original sent after the dump comes back first; until then nothing is sent, and that is said."""
+    copied.original.bridge.start()
+    lost = fresh("lost")
+    copied.original.learn(lost, 1)
+    copied.original.until_confirmed()
+    copied.original.bridge.stop()
+    with unable_to_compare(scene.central.database):
+        copied.second.do("CALL singularity.keep_identity()")
+        told = copied.second.until_told("they are being taken back, and nothing is sent meanwhile")
+        assert told.endswith("See singularity.reconciliation.")
+        copied.second.until_logged(told)
+        copied.second.assert_check_tells(
+            "state: The authority knows later states", "singularity.reconciliation"
+        )
+        scene.central.until_logged("centralcloud.compare(jsonb, uuid) does not exist")
+    copied.second.until_well()
+    assert copied.twin.lookup(lost)
+    copied.second.assert_check_is_right()
 
 
 def test_a_copy_of_an_instance_that_goes_on_elsewhere(scene: Scene, copied: Copied) -> None:
