@@ -14,7 +14,7 @@ from tests.fault.link import Link
 from singularity_lab import Bridge, Database, Lab, NatsServer, wait_until
 
 AUTHORITY = "central"
-INSTANCES = ("ann", "bob")
+INSTANCES = ("ann", "bob", "carol")
 _SETTINGS = {"shared_buffers": "32MB", "max_connections": "60"}
 
 

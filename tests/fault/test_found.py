@@ -65,3 +65,28 @@ def test_what_comes_late_brings_back_nothing_that_was_removed_meanwhile(
     assert value(instance_db, COPIES) == 0
     for relay in (here, there):
         relay.close()
+
+
+def test_outcomes_that_are_added_up_beside_an_open_withdrawal_are_withdrawn(
+    instance: Database, authority: Database, instance_db: psycopg.Connection
+) -> None:
+    """The withdrawal has the older number, and is committed after the outcomes were sent."""
+    for call in ("configure('ann')", "connect()"):
+        value(instance_db, f"select singularity.{call}")
+    here, there = Relay(instance), Relay(authority)
+    keep_in_touch(authority, here, there)
+    value(instance_db, "select singularity.learn('pattern', 'thing', '1')")
+    value(instance_db, "select singularity.record_outcome('pattern', 'thing', true)")
+    with instance_db.transaction():
+        value(instance_db, "select singularity.learn('pattern', 'thing', '2', shared => false)")
+        here.tick()
+        contribute(here, there)
+        there.tick()
+        with authority.connect_superuser() as superuser:
+            assert value(superuser, "select sum(uses)::int from centralcloud.variant") == 1
+    contribute(here, there)
+    there.tick()
+    with authority.connect_superuser() as superuser:
+        assert value(superuser, "select coalesce(sum(uses), 0)::int from centralcloud.variant") == 0
+    for relay in (here, there):
+        relay.close()

@@ -147,7 +147,8 @@ begin
             t.namespace, t.kind, t.name,
             count(*) as uses,
             count(*) filter (where t.succeeded) as successes,
-            max(t.recorded_at) as last_used_at
+            max(t.recorded_at) as last_used_at,
+            max(t.version) as version
         from taken t
         left join lateral (
             select h.withdrawn_through from singularity.holding h
@@ -161,12 +162,14 @@ begin
         )
         select
             artifact_id, variant, incarnation, shared, namespace, kind, name,
-            uses, successes, uses - successes, last_used_at, nextval('singularity.version')
+            uses, successes, uses - successes, last_used_at, version
         from added
         on conflict (artifact_id, variant, incarnation, shared) do update set
             uses = e.uses + excluded.uses, successes = e.successes + excluded.successes,
             failures = e.failures + excluded.failures,
-            last_used_at = greatest(e.last_used_at, excluded.last_used_at), version = excluded.version
+            last_used_at = greatest(e.last_used_at, excluded.last_used_at),
+            -- that of the last outcome, so that a withdrawal which is not committed yet comes after it
+            version = case when excluded.version > e.version then excluded.version else nextval('singularity.version') end
         returning e.*
     ), entries as (
         insert into singularity.outbox (version, artifact_id, variant, incarnation)
