@@ -1,5 +1,7 @@
 """What stories found, each told by hand: bridges are moved step by step, so that it happens every time."""
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 from tests.support import Relay, contribute, hear, publish, value
@@ -24,15 +26,26 @@ def keep_in_touch(authority: Database, here: Relay, there: Relay) -> None:
         hear(here, there)
 
 
-@pytest.mark.parametrize("late", ["answer", "changes", "push"])
-def test_what_comes_late_brings_back_nothing_that_was_removed_meanwhile(
-    instance: Database, authority: Database, instance_db: psycopg.Connection, late: str
-) -> None:
-    """An answer, a page or a push is made before the removal and arrives after it."""
+@pytest.fixture
+def bridges(
+    instance: Database, authority: Database, instance_db: psycopg.Connection
+) -> Iterator[tuple[Relay, Relay]]:
+    """Connect an instance that follows the topic with the authority, and give both bridges."""
     for call in ("configure('ann')", "connect()", "follow('pattern')"):
         value(instance_db, f"select singularity.{call}")
     here, there = Relay(instance), Relay(authority)
     keep_in_touch(authority, here, there)
+    yield here, there
+    for relay in (here, there):
+        relay.close()
+
+
+@pytest.mark.parametrize("late", ["answer", "changes", "push"])
+def test_what_comes_late_brings_back_nothing_that_was_removed_meanwhile(
+    authority: Database, instance_db: psycopg.Connection, bridges: tuple[Relay, Relay], late: str
+) -> None:
+    """An answer, a page or a push is made before the removal and arrives after it."""
+    here, there = bridges
     value(instance_db, "select singularity.learn('pattern', 'thing', '1')")
     contribute(here, there)
     there.tick()
@@ -63,18 +76,13 @@ def test_what_comes_late_brings_back_nothing_that_was_removed_meanwhile(
             here.give(pushed)
     keep_in_touch(authority, here, there)
     assert value(instance_db, COPIES) == 0
-    for relay in (here, there):
-        relay.close()
 
 
 def test_outcomes_that_are_added_up_beside_an_open_withdrawal_are_withdrawn(
-    instance: Database, authority: Database, instance_db: psycopg.Connection
+    authority: Database, instance_db: psycopg.Connection, bridges: tuple[Relay, Relay]
 ) -> None:
     """The withdrawal has the older number, and is committed after the outcomes were sent."""
-    for call in ("configure('ann')", "connect()"):
-        value(instance_db, f"select singularity.{call}")
-    here, there = Relay(instance), Relay(authority)
-    keep_in_touch(authority, here, there)
+    here, there = bridges
     value(instance_db, "select singularity.learn('pattern', 'thing', '1')")
     value(instance_db, "select singularity.record_outcome('pattern', 'thing', true)")
     with instance_db.transaction():
@@ -88,5 +96,22 @@ def test_outcomes_that_are_added_up_beside_an_open_withdrawal_are_withdrawn(
     there.tick()
     with authority.connect_superuser() as superuser:
         assert value(superuser, "select coalesce(sum(uses), 0)::int from centralcloud.variant") == 0
-    for relay in (here, there):
-        relay.close()
+
+
+def test_what_changes_between_forgetting_and_learning_again_is_heard_of(
+    authority: Database, instance_db: psycopg.Connection, bridges: tuple[Relay, Relay]
+) -> None:
+    """The removal arrives while the artifact is forgotten, and its copy is still there when it is learned again."""
+    here, there = bridges
+    value(instance_db, "select singularity.learn('pattern', 'thing', '1')")
+    contribute(here, there)
+    there.tick()
+    publish(there, here)
+    assert value(instance_db, COPIES) == 1
+    value(instance_db, "select singularity.forget('pattern', 'thing', everywhere => true)")
+    contribute(here, there)
+    there.tick()
+    publish(there, here)
+    value(instance_db, "select singularity.learn('pattern', 'thing', '2', shared => false)")
+    keep_in_touch(authority, here, there)
+    assert value(instance_db, COPIES) == 0

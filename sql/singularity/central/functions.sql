@@ -83,14 +83,14 @@ begin
             select h.variant is null as forgotten, true as held from singularity.holding h
             where h.artifact_id = i.artifact_id order by h.version desc limit 1
         ) as h on true
-        where not coalesce(h.forgotten, false)
-            and (
-                asked or c.artifact_id is not null or coalesce(h.held, false)
-                or exists (
-                    select from singularity.followed_topic t where t.namespace = i.namespace and t.kind = i.kind
-                )
+        where case
+            -- also one that was forgotten: it may be learned again before delete_forgotten_copies()
+            when c.artifact_id is not null then c.epoch <> store_rows.epoch or c.revision <= i.revision
+            when coalesce(h.forgotten, false) then false
+            else asked or coalesce(h.held, false) or exists (
+                select from singularity.followed_topic t where t.namespace = i.namespace and t.kind = i.kind
             )
-            and (c.artifact_id is null or c.epoch <> store_rows.epoch or c.revision <= i.revision)
+        end
     ), removed as (
         delete from singularity.central_copy c using wanted w
         where w.removed and c.artifact_id = w.artifact_id
