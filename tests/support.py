@@ -79,13 +79,13 @@ class Relay:
         report = {"bridge_version": "test", "connected": connected, "max_payload": 1 << 20, **state}
         self._call("bridge_tick", Jsonb(report))
 
-    def lanes(self) -> list[str]:
-        """Return the lanes with work."""
+    def queues(self) -> list[str]:
+        """Return the queues with work."""
         return list(self._call("bridge_arm"))
 
-    def take(self, lane: str, at_most: int = 64) -> list[Message]:
-        """Take messages of a lane."""
-        found = rows(self.connection, f"select * from {self.schema}.bridge_outgoing(%s, %s)", lane, at_most)
+    def take(self, queue: str, at_most: int = 64) -> list[Message]:
+        """Take messages of a queue."""
+        found = rows(self.connection, f"select * from {self.schema}.bridge_outgoing(%s, %s)", queue, at_most)
         return [Message(r["message_id"], r["via"], r["subject"], r["payload"]) for r in found]
 
     def give(self, messages: Sequence[Message]) -> list[Message]:
@@ -125,9 +125,9 @@ def hear(instance: Relay, authority: Relay) -> None:
     exchange(instance, authority, "sync")
 
 
-def exchange(instance: Relay, authority: Relay, lane: str) -> int:
-    """Carry the requests of a lane and their replies; returns how many."""
-    requests = instance.take(lane)
+def exchange(instance: Relay, authority: Relay, queue: str) -> int:
+    """Carry the requests of a queue and their replies; returns how many."""
+    requests = instance.take(queue)
     for request in requests:
         instance.reply(request, authority.serve(request))
     return len(requests)

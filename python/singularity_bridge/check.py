@@ -109,7 +109,7 @@ def _check_plan(plan: Plan) -> Finding:
     nats = plan.nats
     parts = [
         nats.client_name if plan.speaking else f"{nats.client_name} works alone and needs no NATS",
-        f"lanes {', '.join(lane.name for lane in nats.lanes) or 'none'}",
+        f"queues {', '.join(queue.name for queue in nats.queues) or 'none'}",
         f"streams {', '.join(stream.name for stream in nats.streams) or 'none'}",
         f"consumers {', '.join(consumer.durable for consumer in nats.consumers) or 'none'}",
         f"{len(plan.subscriptions)} subscriptions",

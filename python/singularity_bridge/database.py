@@ -209,7 +209,7 @@ class Control:
             await self._connection.execute(sql.SQL("listen {}").format(sql.Identifier(bell)))
 
     async def arm(self) -> list[str]:
-        """Return the lanes that have work; when there is none, the database rings at the next write."""
+        """Return the queues that have work; when there is none, the database rings at the next write."""
         return await self._call("bridge_arm", timeout_s=ARM_TIMEOUT_S) or []
 
     async def probe(self) -> None:
@@ -299,12 +299,12 @@ class Database:
         rows = await self._rows(call(self._schema, "bridge_plan", 0), [])
         return parse(rows[0][0])
 
-    async def outgoing(self, lane: str, max_messages: int) -> list[Outgoing]:
-        """Fetch what a lane has to send; committed as offered when this returns."""
+    async def outgoing(self, queue: str, max_messages: int) -> list[Outgoing]:
+        """Fetch what a queue has to send; committed as offered when this returns."""
         statement = call(
             self._schema, "bridge_outgoing", 2, "message_id, via, subject, headers, payload, timeout_ms"
         )
-        rows = await self._rows(statement, (lane, max_messages))
+        rows = await self._rows(statement, (queue, max_messages))
         return [
             Outgoing(message_id, via, subject, _texts(headers), payload or b"", (timeout_ms or 0) / 1000)
             for message_id, via, subject, headers, payload, timeout_ms in rows

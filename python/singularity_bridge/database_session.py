@@ -118,7 +118,7 @@ class DatabaseSession:
         self._troubles = troubles
 
     async def _arm_forever(self) -> None:
-        """Arm the bell, and wake the lanes that have work, until everything is relayed."""
+        """Arm the bell, and wake the queues that have work, until everything is relayed."""
         poll_s = FIRST_POLL_S
         bell = ""
         while not self._relayed.is_set():
@@ -137,9 +137,9 @@ class DatabaseSession:
             poll_s = FIRST_POLL_S if woken else min(poll_s * 2, self._plan.poll_s)
 
     async def _arm(self) -> None:
-        lanes = await self._control.arm()
+        queues = await self._control.arm()
         if self._nats:
-            self._nats.ring(lanes)
+            self._nats.ring(queues)
 
     async def _tolerantly(self, call: Callable[[], Awaitable[None]]) -> None:
         """Call; what the database refuses is said once and tried again the next time."""

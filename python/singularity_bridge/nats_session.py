@@ -9,7 +9,7 @@ import structlog
 
 from singularity_bridge.broker import OLDEST_SERVER, Broker
 from singularity_bridge.database import Database
-from singularity_bridge.lanes import Lane
+from singularity_bridge.queues import Queue
 from singularity_bridge.plan import Plan
 from singularity_bridge.receiving import Consumer, Subscriptions
 from singularity_bridge.reporter import Reporter
@@ -41,11 +41,11 @@ class NatsSession:
         self._wake, self._on_connected = wake, on_connected
         self._broker = Broker(plan.nats.client_name, plan.nats.inbox_prefix)
         self._streams = Streams(plan.nats, self._broker)
-        self._lanes = {
-            lane.name: Lane(
-                lane, database, broker=self._broker, streams=self._streams, reporter=reporter, wake=wake
+        self._queues = {
+            queue.name: Queue(
+                queue, database, broker=self._broker, streams=self._streams, reporter=reporter, wake=wake
             )
-            for lane in plan.nats.lanes
+            for queue in plan.nats.queues
         }
         self._consumers = [
             Consumer(consumer, database, self._broker, self._streams, wake)
@@ -60,11 +60,11 @@ class NatsSession:
         """Stop cleanly: finish what is under way within GRACE_S, report the rest as stopped."""
         self._halt.set()
 
-    def ring(self, lanes: list[str]) -> None:
-        """Tell lanes that they have work."""
-        for name in lanes:
-            if lane := self._lanes.get(name):
-                lane.ring()
+    def ring(self, queues: list[str]) -> None:
+        """Tell queues that they have work."""
+        for name in queues:
+            if queue := self._queues.get(name):
+                queue.ring()
 
     async def follow(self, subjects: frozenset[str]) -> None:
         """Change the subscriptions. Raises BrokerLost."""
@@ -98,8 +98,8 @@ class NatsSession:
                 await self._relay()
         finally:
             self.running = False
-            for lane in self._lanes.values():
-                lane.abandon("stopped" if self._halt.is_set() else "disconnected")
+            for queue in self._queues.values():
+                queue.abandon("stopped" if self._halt.is_set() else "disconnected")
             await self._broker.close()
 
     async def _connect(self) -> None:
@@ -131,22 +131,22 @@ class NatsSession:
             for task in (*endless, *ending):
                 task.cancel()
 
-    def _flows(self) -> list[Lane | Consumer]:
-        return [*self._lanes.values(), *self._consumers]
+    def _flows(self) -> list[Queue | Consumer]:
+        return [*self._queues.values(), *self._consumers]
 
     async def _wind_down(self, flows: list[asyncio.Task[None]]) -> None:
         """Take nothing more, and give what is under way some time."""
         for flow in self._flows():
             flow.halt()
-        waiting: list[Coroutine[Any, Any, None]] = [lane.settled() for lane in self._lanes.values()]
+        waiting: list[Coroutine[Any, Any, None]] = [queue.settled() for queue in self._queues.values()]
         if self._service:
             waiting += [self._service.close(), self._service.settled()]
         tasks = [asyncio.ensure_future(coroutine) for coroutine in waiting]
         _, late = await asyncio.wait([*tasks, *flows], timeout=GRACE_S)
         for task in late:
             task.cancel()
-        for lane in self._lanes.values():
-            lane.abandon("stopped")
+        for queue in self._queues.values():
+            queue.abandon("stopped")
 
 
 async def _first_of(*tasks: asyncio.Future[Any]) -> None:

@@ -10,7 +10,7 @@ from singularity_bridge.errors import FatalError
 
 
 @dataclass(frozen=True, slots=True)
-class LanePlan:
+class QueuePlan:
     """A queue of outgoing messages; up to `window` of them are under way at once."""
 
     name: str
@@ -57,7 +57,7 @@ class NatsPlan:
 
     client_name: str
     inbox_prefix: str
-    lanes: tuple[LanePlan, ...]
+    queues: tuple[QueuePlan, ...]
     streams: tuple[StreamPlan, ...]
     consumers: tuple[ConsumerPlan, ...]
     service: ServicePlan | None
@@ -106,7 +106,11 @@ def _nats(document: dict[str, Any]) -> NatsPlan:
     return NatsPlan(
         client_name=document["client_name"],
         inbox_prefix=document["inbox_prefix"],
-        lanes=tuple(LanePlan(lane["name"], lane["window"]) for lane in document.get("lanes") or ()),
+        queues=tuple(
+            QueuePlan(queue["name"], queue["window"])
+            # an extension before 0.3 calls them lanes
+            for queue in document.get("queues") or document.get("lanes") or ()
+        ),
         streams=tuple(_stream(stream) for stream in document.get("streams") or ()),
         consumers=tuple(_consumer(consumer) for consumer in document.get("consumers") or ()),
         service=_service(service) if service else None,

@@ -18,7 +18,7 @@ logger = structlog.get_logger("bridge.reporter")
 
 
 class Reporter:
-    """Takes results from the lanes and reports them. It outlives NATS sessions."""
+    """Takes results from the queues and reports them. It outlives NATS sessions."""
 
     def __init__(self, database: Database, wake: Callable[[], None]) -> None:
         self._database = database

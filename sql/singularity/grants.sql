@@ -44,7 +44,7 @@ grant execute on function singularity.index_artifacts(uuid[], boolean) to singul
 grant execute on function singularity.fold_outcomes(integer) to singularity_writer;
 grant execute on function singularity.expire_questions() to singularity_writer;
 grant execute on function singularity.is_online() to singularity_writer;
-grant execute on function singularity.retry_set_aside() to singularity_writer;
+grant execute on function singularity.retry_refused() to singularity_writer;
 grant execute on function singularity.want_comparison() to singularity_writer;
 grant execute on function singularity.is_reconciled(timestamptz) to singularity_writer;
 grant execute on function singularity.ring_doorbell() to singularity_writer;

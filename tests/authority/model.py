@@ -75,7 +75,7 @@ class Knowledge:
 
     def _join(self, number: int, record: Record) -> None:
         key: Any = (number, record["name"])
-        if record["what"] == "evidence":
+        if record["record_type"] == "evidence":
             _keep_greatest(self._evidence, (*key, record["variant"], record["incarnation"]), record)
             return
         _keep_greatest(self._holding, key, record)
@@ -85,7 +85,7 @@ class Knowledge:
     def _counts(self, number: int, record: Record) -> bool:
         """Say whether a record was said after the last withdrawal of its artifact."""
         holding = self._holding.get((number, record["name"]))
-        return bool(record["version"] > (holding["withdrawn_through"] if holding else 0))
+        return bool(record["version"] > (holding["withdrawn_up_to"] if holding else 0))
 
     def variants(self) -> dict[tuple[str, str], Variant]:
         """Return the variants by artifact and variant."""

@@ -44,7 +44,7 @@ class Speaker:
         key = (record["namespace"], record["kind"], record["name"])
         return {
             **record,
-            "withdrawn_through": self.withdrawn.get(key, 0),
+            "withdrawn_up_to": self.withdrawn.get(key, 0),
             "variant": variant_of(content),
             "content": content,
             **more,
@@ -55,7 +55,7 @@ class Speaker:
         record = self._record("holding", name, more)
         key = (record["namespace"], record["kind"], record["name"])
         self.withdrawn[key] = record["version"]
-        return {**record, "withdrawn_through": record["version"], **more}
+        return {**record, "withdrawn_up_to": record["version"], **more}
 
     def used(
         self, successes: int, failures: int = 0, content: Any = "a", name: str = "x", **more: Any
@@ -96,9 +96,9 @@ class Speaker:
         """Return bytes sent in this instance's name."""
         return Message("", "publish", f"{SUBJECTS}.{to}.{self.id}", payload)
 
-    def _record(self, what: str, name: str, more: Record) -> Record:
+    def _record(self, record_type: str, name: str, more: Record) -> Record:
         self.version += 1
-        fixed: Record = {"what": what, "namespace": "default", "kind": "k", "name": name}
+        fixed: Record = {"record_type": record_type, "namespace": "default", "kind": "k", "name": name}
         fixed["version"] = self.version
         return {**fixed, **{key: more[key] for key in fixed if key in more}}
 

@@ -82,7 +82,7 @@ def test_who_speaks_for_another_is_not_heard(relay: Relay) -> None:
     receipts = relay.give([forged])
     assert [receipt.subject for receipt in receipts] == [f"singularity.receipt.{bob.id}"]
     ((version, verdict, reason),) = verdicts(receipts)
-    assert (version, verdict) == (1, "set aside")
+    assert (version, verdict) == (1, "refused")
     assert f"speaks for instance {ann.id}" in str(reason)
     for table in ("instance", "artifact", "holding", "contribution", "variant"):
         assert rows(relay.connection, f"select from centralcloud.{table}") == []
@@ -92,7 +92,7 @@ def test_a_later_schema_version_is_told_to_be_set_aside(relay: Relay) -> None:
     ann = Speaker(1)
     receipts = relay.give([ann.says(ann.holds(), ann.used(1), v=2)])
     told = "message of schema version 2, this side knows version 1"
-    assert verdicts(receipts) == [(1, "set aside", told), (2, "set aside", told)]
+    assert verdicts(receipts) == [(1, "refused", told), (2, "refused", told)]
     records = receipts[0].body["records"]
     assert [("variant" in record, "incarnation" in record) for record in records] == [
         (False, False),
@@ -106,7 +106,7 @@ def test_an_unreadable_record_is_set_aside_and_no_other(relay: Relay) -> None:
     said = sorted(verdicts(relay.give([half, ann.says(ann.holds("good", name="good"))])))
     assert [(version, verdict) for version, verdict, _ in said] == [
         (1, "stored"),
-        (2, "set aside"),
+        (2, "refused"),
         (3, "stored"),
     ]
     assert value(relay.connection, "select dead_letters from centralcloud.status()") == 1
@@ -145,7 +145,7 @@ def test_dead_letters_are_replayed_after_a_mend(
     try:
         hopeless, broken = ann.raw("contribute", b"hopeless"), ann.says(ann.holds(summary="rare"))
         receipts = relay.give([hopeless, broken, ann.says(ann.holds(name="y"))])
-        assert [(v, verdict) for v, verdict, _ in verdicts(receipts)] == [(1, "set aside"), (2, "stored")]
+        assert [(v, verdict) for v, verdict, _ in verdicts(receipts)] == [(1, "refused"), (2, "stored")]
         assert value(authority_db, "select centralcloud.replay_dead_letters()") == 0
         assert value(authority_db, "select dead_letters from centralcloud.status()") == 2
     finally:
@@ -154,7 +154,7 @@ def test_dead_letters_are_replayed_after_a_mend(
         pass
     assert value(authority_db, "select centralcloud.replay_dead_letters()") == 1
     assert [letter["error_code"] for letter in rows(authority_db, LETTERS)] == ["22P02"]
-    assert "refined" in relay.lanes()
+    assert "refined" in relay.queues()
     replayed = relay.take("refined")
     receipts = [message for message in replayed if ".receipt." in message.subject]
     assert receipts[0].subject == f"singularity.receipt.{ann.id}"
@@ -202,7 +202,7 @@ def test_only_the_poisonous_record_of_a_message_is_put_aside(
     said = verdicts(relay.give([ann.says(*records, ann.used(2, name="two"))]))
     assert sorted(said) == [
         (1, "stored", None),
-        (2, "set aside", "no such luck"),
+        (2, "refused", "no such luck"),
         (3, "stored", None),
         (4, "stored", None),
     ]

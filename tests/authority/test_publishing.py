@@ -234,7 +234,7 @@ def test_the_largest_contents_fit_a_message_of_the_broker(relay: Relay) -> None:
 
 
 def test_many_large_contents_are_given_out_in_turns(relay: Relay) -> None:
-    """One turn of the lane does not put more into memory than the window's messages hold."""
+    """One turn of the queue does not put more into memory than the window's messages hold."""
     ann = Speaker(1)
     for n in range(40):
         relay.give([ann.says(ann.holds(f"{n:05}" + "x" * 250_000, f"n{n}"))])
@@ -263,7 +263,7 @@ def test_heartbeats_carry_epoch_and_heads_once_a_second(
     authority_superuser.execute(
         "update centralcloud.publisher set heads_sent_at = heads_sent_at - interval '1 s'"
     )
-    assert "heartbeat" in relay.lanes()
+    assert "heartbeat" in relay.queues()
     assert len(relay.take("heartbeat")) == 1
 
 
@@ -309,9 +309,9 @@ def test_a_new_bridge_begins_a_new_epoch(relay: Relay) -> None:
 def test_nothing_is_given_out_while_not_connected(relay: Relay) -> None:
     teach(relay, 1)
     relay.tick(connected=False)
-    assert relay.lanes() == []
+    assert relay.queues() == []
     relay.tick()
-    assert set(relay.lanes()) == {"heartbeat", "refined"}
+    assert set(relay.queues()) == {"heartbeat", "refined"}
 
 
 def test_an_unknown_lane_is_an_error(relay: Relay) -> None:
@@ -343,5 +343,5 @@ def test_the_heartbeat_goes_on_when_the_clock_was_set_back(
     relay.take("heartbeat")
     assert relay.take("heartbeat") == []
     authority_superuser.execute("update centralcloud.publisher set heads_sent_at = now() + interval '1 hour'")
-    assert relay.lanes() == ["heartbeat"]
+    assert relay.queues() == ["heartbeat"]
     assert len(relay.take("heartbeat")) == 1

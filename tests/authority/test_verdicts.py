@@ -118,7 +118,7 @@ MANY_TAGS = [str(n) for n in range(65)]
         ),
         ("name is not valid", each(HELD, "name", *NO_NAMES)),
         ("version is out of range", each(HELD, "version", 0, -1, 9 * 10**18 + 1)),
-        ("it is withdrawn in its own future", each(HELD, "withdrawn_through", 2)),
+        ("it is withdrawn in its own future", each(HELD, "withdrawn_up_to", 2)),
         ("it has no variant and is not withdrawn", [without(HELD, "variant"), *each(HELD, "variant", None)]),
         ("content is missing", [without(HELD, "content"), *each(HELD, "content", None)]),
         ("content is over the limit", [Speaker(1).holds(TOO_LARGE)]),
@@ -149,8 +149,8 @@ MANY_TAGS = [str(n) for n in range(65)]
         ),
         ("counters are out of range", [Speaker(1).used(10**12 + 1), Speaker(1).used(0, 2**62)]),
         ("last_used_at is not finite", each(USED, "last_used_at", "infinity", "-infinity")),
-        ("'rumour' is neither holding nor evidence", each(HELD, "what", "rumour")),
-        ("NULL is neither holding nor evidence", [without(HELD, "what")]),
+        ("'rumour' is neither holding nor evidence", each(HELD, "record_type", "rumour")),
+        ("NULL is neither holding nor evidence", [without(HELD, "record_type")]),
     ],
 )
 def test_a_record_that_breaks_a_rule_is_refused_with_the_reason(

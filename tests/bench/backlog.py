@@ -108,7 +108,7 @@ def _slow_authority(machines: Machines) -> Iterator[Row]:
         connection.execute(FILL, [ENTRIES])
         progress(f"{ENTRIES:,} entries in the outbox")
         machines.authority_bridge.freeze()
-        offered = "select count(*) from singularity.shipment"
+        offered = "select count(*) from singularity.batch"
         wait_until(lambda: _number(connection, offered) > 1000, 300, "the stream to fill", interval=0.5)
         frozen = len(here)
         machines.authority_bridge.thaw()

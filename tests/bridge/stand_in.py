@@ -81,7 +81,7 @@ class StandIn:
         subject: str,
         payload: bytes = b"",
         *,
-        lane: str = "fast",
+        queue: str = "fast",
         headers: dict[str, str] | None = None,
         timeout_ms: int = 2000,
         again: bool = False,
@@ -90,7 +90,7 @@ class StandIn:
         document = None if headers is None else Jsonb(headers)
         (number,) = self.rows(
             "select stand_in.send(%s, %s, %s, %s, %s, %s, %s)",
-            *(lane, via, subject, payload, document, timeout_ms, again),
+            *(queue, via, subject, payload, document, timeout_ms, again),
         )
         return f"{number}.1"
 

@@ -16,7 +16,7 @@ create table stand_in.refusal (reason text not null);
 create table stand_in.bell (armed boolean not null);
 create table stand_in.outbox (
     id bigint generated always as identity primary key,
-    lane text not null,
+    queue text not null,
     via text not null,
     subject text not null,
     headers jsonb,
@@ -26,7 +26,7 @@ create table stand_in.outbox (
     attempt integer not null default 1,
     offered boolean not null default false
 );
-create index on stand_in.outbox (lane, id) where not offered;
+create index on stand_in.outbox (queue, id) where not offered;
 create table stand_in.result (id bigint generated always as identity primary key, message_id text, body jsonb);
 create index on stand_in.result (message_id);
 create table stand_in.received (
@@ -41,17 +41,17 @@ insert into stand_in.plan values (jsonb_build_object(
     'extension', 'stand_in', 'version', '0.1.0', 'protocol', 1,
     'client_name', 'stand_in/test', 'inbox_prefix', '_INBOX_test', 'bell', 'stand_in_bell',
     'poll_ms', 250, 'tick_ms', 200, 'speaking', true,
-    'lanes', '[{"name": "fast", "window": 8}, {"name": "slow", "window": 2}]'::jsonb
+    'queues', '[{"name": "fast", "window": 8}, {"name": "slow", "window": 2}]'::jsonb
 ));
 
 create function stand_in.send(
-    lane text, via text, subject text, payload bytea,
+    queue text, via text, subject text, payload bytea,
     headers jsonb default null, timeout_ms integer default 2000, again boolean default false
 ) returns bigint language plpgsql as $$
 declare new_id bigint;
 begin
-    insert into stand_in.outbox (lane, via, subject, headers, payload, timeout_ms, again)
-    values (lane, via, subject, headers, payload, timeout_ms, again) returning id into new_id;
+    insert into stand_in.outbox (queue, via, subject, headers, payload, timeout_ms, again)
+    values (queue, via, subject, headers, payload, timeout_ms, again) returning id into new_id;
     update stand_in.bell set armed = false where armed;
     if found then
         perform pg_notify('stand_in_bell', '');
@@ -84,24 +84,24 @@ end
 $$;
 
 create function stand_in.bridge_arm() returns text[] language plpgsql security definer as $$
-declare lanes text[];
+declare queues text[];
 begin
     update stand_in.bell set armed = true where not armed;
-    select array_agg(l ->> 'name') into lanes
-      from stand_in.plan, jsonb_array_elements(document -> 'lanes') as l
-     where exists (select from stand_in.outbox as o where o.lane = l ->> 'name' and not o.offered);
-    if lanes is not null then
+    select array_agg(l ->> 'name') into queues
+      from stand_in.plan, jsonb_array_elements(document -> 'queues') as l
+     where exists (select from stand_in.outbox as o where o.queue = l ->> 'name' and not o.offered);
+    if queues is not null then
         update stand_in.bell set armed = false;
     end if;
-    return coalesce(lanes, '{}');
+    return coalesce(queues, '{}');
 end
 $$;
 
-create function stand_in.bridge_outgoing(lane text, max_messages integer)
+create function stand_in.bridge_outgoing(queue text, max_messages integer)
 returns table (message_id text, via text, subject text, headers jsonb, payload bytea, timeout_ms integer)
 language sql security definer as $$
     update stand_in.outbox as o set offered = true
-     where o.id in (select id from stand_in.outbox as i where i.lane = bridge_outgoing.lane and not i.offered
+     where o.id in (select id from stand_in.outbox as i where i.queue = bridge_outgoing.queue and not i.offered
                      order by id limit max_messages for update skip locked)
     returning o.id || '.' || o.attempt, o.via, o.subject, o.headers, o.payload, o.timeout_ms
 $$;

@@ -39,7 +39,7 @@ def test_a_plan_that_changes_while_nats_is_away_does_not_hasten_the_attempts(wor
                 slammer.accept()[0].close()
                 attempts += 1
             if attempts >= 4 and ending is None:
-                worker.plan(lanes=[])
+                worker.plan(queues=[])
                 bridge.wait_for_log("following a new plan")
                 attempts, ending = 0, time.monotonic() + 3
     assert attempts < 60

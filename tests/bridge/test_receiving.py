@@ -141,10 +141,10 @@ def test_subscriptions_follow_the_plan_in_the_running_session(worker: StandIn) -
 def test_a_changed_stream_and_lane_are_followed(worker: StandIn) -> None:
     bridge = worker.start()
     worker.plan(
-        streams=[{**STREAM, "subjects": ["work.*", "more.*"]}], lanes=[{"name": "other", "window": 4}]
+        streams=[{**STREAM, "subjects": ["work.*", "more.*"]}], queues=[{"name": "other", "window": 4}]
     )
     bridge.wait_for_log("following a new plan")
-    message_id = worker.send("stream", "more.a", b"x", lane="other", again=True)
+    message_id = worker.send("stream", "more.a", b"x", queue="other", again=True)
     assert wait_until(lambda: any(result["ok"] for result in worker.results().values()), message=message_id)
     assert worker.wait_received(1) == [b"x"]
 

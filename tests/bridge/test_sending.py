@@ -1,4 +1,4 @@
-"""What the database puts into its lanes is sent, and what became of it is reported."""
+"""What the database puts into its queues is sent, and what became of it is reported."""
 
 import asyncio
 import base64
@@ -100,7 +100,7 @@ def test_a_missing_stream_is_reported_and_made_again(stand_in: StandIn) -> None:
     message_id = stand_in.send("stream", "work.a", b"x", again=True)
     assert stand_in.result(message_id) == {"ok": False, "error": "no_responders"}
     assert stand_in.state()["streams"] == {}
-    # The lane goes on slowly: unhindered, these failures would follow within some tens of milliseconds.
+    # The queue goes on slowly: unhindered, these failures would follow within some tens of milliseconds.
     started, before = time.monotonic(), len(stand_in.results())
     wait_until(lambda: len(stand_in.results()) >= before + 8, 30)
     assert time.monotonic() - started > 0.3
@@ -125,7 +125,7 @@ def test_a_slow_lane_holds_up_no_other(stand_in: StandIn) -> None:
     async def silence(client: Client) -> None:
         await client.subscribe("silent")
         await client.flush()
-        slow = [stand_in.send("request", "silent", lane="slow", timeout_ms=20_000) for _ in range(4)]
+        slow = [stand_in.send("request", "silent", queue="slow", timeout_ms=20_000) for _ in range(4)]
         fast = [stand_in.send("stream", "work.a", b"%d" % number) for number in range(50)]
         for message_id in fast:
             await asyncio.to_thread(stand_in.result, message_id, 5)
@@ -141,7 +141,7 @@ def test_no_more_than_the_window_is_under_way(stand_in: StandIn) -> None:
         subscription = await client.subscribe("silent")
         await client.flush()
         for _ in range(6):
-            stand_in.send("request", "silent", lane="slow", timeout_ms=1000)
+            stand_in.send("request", "silent", queue="slow", timeout_ms=1000)
         first = [await subscription.next_msg(timeout=5) for _ in range(2)]
         offered = stand_in.rows("select count(*) from stand_in.outbox where offered")[0]
         await first[0].respond(b"done")
@@ -153,13 +153,13 @@ def test_no_more_than_the_window_is_under_way(stand_in: StandIn) -> None:
 
 def test_large_messages_pass_through_little_memory(worker: StandIn) -> None:
     worker.plan(
-        lanes=[{"name": "fast", "window": 256}, {"name": "slow", "window": 256}],
+        queues=[{"name": "fast", "window": 256}, {"name": "slow", "window": 256}],
         streams=[{**STREAM, "max_bytes": -1}],
     )
     bridge = worker.bridge()
     for number in range(200):
         worker.send(
-            "stream", "work.a", b"%03d" % number * (BIG // 3), lane=("fast", "slow")[number % 2], again=True
+            "stream", "work.a", b"%03d" % number * (BIG // 3), queue=("fast", "slow")[number % 2], again=True
         )
     worker.lab.start(bridge)
     worker.publish("news.a", *[b"x" * BIG] * 60)

@@ -64,7 +64,7 @@ def test_a_plan_may_say_more_than_is_known_but_not_less() -> None:
 def test_plans_that_differ_in_subscriptions_only_keep_the_session() -> None:
     first, second = plan.parse({**DOCUMENT, "subscriptions": ["a"]}), plan.parse(DOCUMENT)
     assert first.nats == second.nats
-    assert first.nats != plan.parse({**DOCUMENT, "lanes": [{"name": "a", "window": 1}]}).nats
+    assert first.nats != plan.parse({**DOCUMENT, "queues": [{"name": "a", "window": 1}]}).nats
 
 
 @pytest.mark.parametrize(

@@ -323,7 +323,7 @@ def somebody_met_the_limit(stage: Stage) -> bool:
     """Say whether a bridge was told that the stream is full."""
     for machine in stage.instances.values():
         with machine.superuser() as superuser:
-            query = "select exists (select from singularity.shipment where failed_at is not null)"
+            query = "select exists (select from singularity.batch where failed_at is not null)"
             if value(superuser, query):
                 return True
     return False

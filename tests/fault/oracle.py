@@ -266,7 +266,7 @@ _COUNTED = """
     join centralcloud.artifact a using (artifact_id)
     join centralcloud.instance i using (instance_id)
     left join centralcloud.holding h using (artifact_id, instance_id)
-    where a.kind = %s and e.version > coalesce(h.withdrawn_through, 0)
+    where a.kind = %s and e.version > coalesce(h.withdrawn_up_to, 0)
     group by 1, 2, 3
 """
 _SCORED = """

@@ -77,9 +77,9 @@ class Relay:
         }
         return cast(Row, self.session.value("select singularity.bridge_tick(%s)", [Jsonb(state)]))
 
-    def outgoing(self, lane: str, max_messages: int = 16) -> list[Message]:
+    def outgoing(self, queue: str, max_messages: int = 16) -> list[Message]:
         """Call bridge_outgoing()."""
-        rows = self.session.call("bridge_outgoing", lane=lane, max_messages=max_messages)
+        rows = self.session.call("bridge_outgoing", queue=queue, max_messages=max_messages)
         return [
             Message(
                 message_id=row["message_id"],
@@ -194,7 +194,7 @@ def receipt_for(record: Row, verdict: str = "stored", **changes: Any) -> Row:
 
 def is_evidence(record: Row) -> bool:
     """Whether a record of a contribution is evidence, not a holding."""
-    return bool(record["what"] == "evidence")
+    return bool(record["record_type"] == "evidence")
 
 
 def refined(name: str, content: Any = "central", **changes: Any) -> Row:

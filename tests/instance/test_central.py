@@ -35,7 +35,7 @@ def page(relay: Relay, request: Message, *rows: Row, to: int, head: int) -> None
 
 
 def requests(relay: Relay, kind: str) -> list[Message]:
-    """Take the requests of the lane sync of one kind."""
+    """Take the requests of the queue sync of one kind."""
     return [message for message in relay.outgoing("sync") if message.body["type"] == kind]
 
 
@@ -117,12 +117,12 @@ class TestBackfill:
         relay.attach()
         relay.go_online()
         sent = relay.send_all()
-        names = sorted(record["name"] for record in sent if record["what"] == "holding")
+        names = sorted(record["name"] for record in sent if record["record_type"] == "holding")
         assert names == sorted([*(f"{n}" for n in range(500)), "changed"])
-        (evidence,) = (record for record in sent if record["what"] == "evidence")
+        (evidence,) = (record for record in sent if record["record_type"] == "evidence")
         assert (evidence["name"], evidence["uses"], evidence["successes"]) == ("changed", 2, 1)
         (changed,) = (
-            record for record in sent if record["name"] == "changed" and record["what"] == "holding"
+            record for record in sent if record["name"] == "changed" and record["record_type"] == "holding"
         )
         assert changed["content"] == "new"
         assert db.outbox() == []
@@ -138,10 +138,10 @@ class TestBackfill:
         online.tick()
         db.call("connect")
         waiting = db.rows(
-            "select distinct h.name, e.what from singularity.outbox_entries as e "
+            "select distinct h.name, e.record_type from singularity.outbox_entries as e "
             "join singularity.holding as h using (artifact_id) order by 1"
         )
-        assert [(row["name"], row["what"]) for row in waiting] == [
+        assert [(row["name"], row["record_type"]) for row in waiting] == [
             ("confirmed", "evidence"),
             ("later", "holding"),
             ("under way", "holding"),
@@ -522,7 +522,7 @@ def test_nothing_waits_for_the_connecting_session(db: Session, open_session: Ope
     relay.attach()
     relay.go_online()
     relay.tick()
-    assert {(record["what"], record["name"]) for record in relay.send_all()} == {
+    assert {(record["record_type"], record["name"]) for record in relay.send_all()} == {
         ("holding", "thing"),
         ("holding", "other"),
         ("evidence", "thing"),

@@ -19,7 +19,7 @@ def paused(db: Session, online: Relay, owner: Session) -> Session:
     online.tick()
     online.heads({"default/pattern": 3})
     online.outgoing("sync")
-    owner.run(f"update singularity.shipment set offered_at = offered_at + {AHEAD}")
+    owner.run(f"update singularity.batch set offered_at = offered_at + {AHEAD}")
     owner.run(f"update singularity.question set next_attempt_at = next_attempt_at + {AHEAD}")
     owner.run(f"update singularity.topic set requested_at = requested_at + {AHEAD}")
     owner.run(f"update singularity.comparison set requested_at = requested_at + {AHEAD}")
@@ -29,7 +29,7 @@ def paused(db: Session, online: Relay, owner: Session) -> Session:
 def test_what_waits_for_an_answer_is_sent_again(paused: Session, online: Relay) -> None:
     online.tick()
     assert set(online.arm()) == {"question", "sync", "contribution"}
-    kinds = {message.body["type"] for lane in ("question", "sync") for message in online.outgoing(lane)}
+    kinds = {message.body["type"] for queue in ("question", "sync") for message in online.outgoing(queue)}
     assert kinds == {"ask", "changes", "digest"}
     (again,) = online.outgoing("contribution")
     assert [record["name"] for record in again.records] == ["thing"]

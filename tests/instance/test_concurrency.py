@@ -21,7 +21,7 @@ def relay(request: pytest.FixtureRequest, instance: Database) -> Iterator[Relay]
     with instance.connect_superuser() as superuser:
         superuser.execute("select singularity.hear_authority('1')")
     relay = Relay(instance)
-    relay.lanes()
+    relay.queues()
     yield relay
     relay.close()
 
@@ -62,7 +62,7 @@ ORDERS = {
 }
 
 
-@pytest.mark.parametrize("what", ORDERS)
+@pytest.mark.parametrize("record_type", ORDERS)
 @pytest.mark.parametrize("there_before", [False, True])
 def test_two_sessions_in_opposite_order(
     pair: Pair, instance_db: psycopg.Connection, what: str, there_before: bool
@@ -90,9 +90,9 @@ def test_the_bridge_passes_by_an_open_transaction(
         session.execute(statement.encode())
     relay.connection.execute("set statement_timeout = '2s'")
     relay.tick()
-    relay.lanes()
-    for lane in ("contribution", "question", "sync"):
-        relay.take(lane)
+    relay.queues()
+    for queue in ("contribution", "question", "sync"):
+        relay.take(queue)
     session.execute(learn("b", 4).encode())
     session.commit()
     assert value(instance_db, "select count(*) from singularity.lookup('k', 'b')") == 1

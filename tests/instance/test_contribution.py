@@ -47,12 +47,12 @@ class TestMessages:
             "environment": "ci",
             "records": [
                 {
-                    "what": "holding",
+                    "record_type": "holding",
                     "namespace": "team",
                     "kind": "prompt",
                     "name": "retry",
                     "version": version,
-                    "withdrawn_through": 0,
+                    "withdrawn_up_to": 0,
                     "variant": variant_of('{"do": "wait"}'),
                     "content": {"do": "wait"},
                     "summary": "sum",
@@ -71,7 +71,7 @@ class TestMessages:
         assert record.pop("last_used_at")
         first = record.pop("version")
         assert record == {
-            "what": "evidence",
+            "record_type": "evidence",
             "namespace": "default",
             "kind": "pattern",
             "name": "retry",
@@ -92,7 +92,7 @@ class TestMessages:
         online.answer(online.question(), refined("thing"))
         db.outcome("thing")
         record = only(online.contributions())
-        assert (record["what"], record["name"], record["variant"]) == ("evidence", "thing", "0" * 64)
+        assert (record["record_type"], record["name"], record["variant"]) == ("evidence", "thing", "0" * 64)
 
     def test_oldest_first_and_at_most_300_records_a_message(self, db: Session, online: Relay) -> None:
         db.learn_many([{"kind": "fact", "name": f"{n}", "content": n} for n in range(650)])
@@ -138,7 +138,7 @@ class TestOutbox:
             db.learn("thing", number)
         (entry,) = db.outbox()
         assert entry["artifact_id"] == db.known("thing")["artifact_id"]
-        assert (entry["what"], entry["variant"]) == ("holding", None)
+        assert (entry["record_type"], entry["variant"]) == ("holding", None)
         assert entry["version"] == db.history("thing")[0]["version"]
         assert entries(owner) == 1
 
@@ -150,7 +150,7 @@ class TestOutbox:
             for _ in range(5):
                 db.outcome("thing")
                 offline.tick(connected=False)
-        assert [(entry["what"], entry["variant"]) for entry in db.outbox()] == [
+        assert [(entry["record_type"], entry["variant"]) for entry in db.outbox()] == [
             ("evidence", variant_of('"one"')),
             ("holding", None),
             ("evidence", variant_of('"two"')),
@@ -211,9 +211,9 @@ class TestReceipts:
         db.learn("thing")
         db.outcome("thing")
         sent = online.contributions()
-        assert [record["what"] for record in records(sent)] == ["holding", "evidence"]
+        assert [record["record_type"] for record in records(sent)] == ["holding", "evidence"]
         online.receipt(receipt_for(records(sent)[0]))
-        assert [entry["what"] for entry in db.outbox()] == ["evidence"]
+        assert [entry["record_type"] for entry in db.outbox()] == ["evidence"]
         online.receipt(receipt_for(records(sent)[1]))
         assert db.outbox() == []
 
@@ -300,12 +300,12 @@ class TestWithdrawal:
         withdrawal = only(online.contributions())
         version = db.history("thing")[0]["version"]
         assert withdrawal == {
-            "what": "holding",
+            "record_type": "holding",
             "namespace": "default",
             "kind": "pattern",
             "name": "thing",
             "version": version,
-            "withdrawn_through": version,
+            "withdrawn_up_to": version,
         }
 
     @pytest.mark.parametrize("confirmed", [True, False])
@@ -316,7 +316,7 @@ class TestWithdrawal:
             online.confirm(*sent)
         db.forget("thing", everywhere=True)
         withdrawal = only(online.contributions())
-        assert withdrawal["version"] == withdrawal["withdrawn_through"]
+        assert withdrawal["version"] == withdrawal["withdrawn_up_to"]
         assert not {"variant", "content", "summary", "tags"} & set(withdrawal)
         online.confirm(Message("", "", "", None, {"records": [withdrawal]}, 0, 0))
         assert db.outbox() == []
@@ -366,9 +366,9 @@ class TestWithdrawal:
         online.send_all()
         db.outcome("thing")
         online.tick()
-        assert [entry["what"] for entry in db.outbox()] == ["evidence"]
+        assert [entry["record_type"] for entry in db.outbox()] == ["evidence"]
         db.learn("thing", shared=False)
-        assert [record["what"] for record in online.send_all()] == ["holding"]
+        assert [record["record_type"] for record in online.send_all()] == ["holding"]
         assert db.outbox() == []
 
     def test_evidence_added_up_while_the_unsharing_was_open_stays_here(
@@ -411,20 +411,20 @@ class TestWithdrawal:
         db.learn("thing")
         for _ in range(5):
             db.outcome("thing")
-        before = {record["what"]: record for record in online.send_all()}
+        before = {record["record_type"]: record for record in online.send_all()}
         assert before["evidence"]["uses"] == 5
         db.learn("thing", shared=False)
         db.outcome("thing")
         online.send_all()
         db.learn("thing", shared=True)
         db.outcome("thing")
-        after = {record["what"]: record for record in online.send_all()}
+        after = {record["record_type"]: record for record in online.send_all()}
         assert after["holding"]["variant"] == before["holding"]["variant"]
         assert (
-            before["holding"]["version"] < after["holding"]["withdrawn_through"] < after["holding"]["version"]
+            before["holding"]["version"] < after["holding"]["withdrawn_up_to"] < after["holding"]["version"]
         )
         assert after["evidence"]["uses"] == 1
-        assert after["evidence"]["version"] > after["holding"]["withdrawn_through"]
+        assert after["evidence"]["version"] > after["holding"]["withdrawn_up_to"]
         assert db.known("thing")["uses"] == 7
 
     def test_taking_it_back_while_disconnected_is_told_at_the_next_connect(
@@ -439,7 +439,7 @@ class TestWithdrawal:
         online.go_online()
         withdrawal = only(online.contributions())
         assert "content" not in withdrawal
-        assert withdrawal["withdrawn_through"] == withdrawal["version"]
+        assert withdrawal["withdrawn_up_to"] == withdrawal["version"]
 
 
 class TestResending:
@@ -457,7 +457,7 @@ class TestResending:
     def age(self, owner: Session, seconds: int) -> None:
         """Let time pass for what is under way."""
         owner.run(
-            "update singularity.shipment set offered_at = offered_at - make_interval(secs => %s), "
+            "update singularity.batch set offered_at = offered_at - make_interval(secs => %s), "
             "failed_at = failed_at - make_interval(secs => %s)",
             [seconds, seconds],
         )
@@ -564,14 +564,14 @@ class TestResending:
         online.stream["created"] = "2026-02-02T00:00:00Z"
         assert self.resent(online) == []
 
-    def test_a_shipment_is_forgotten_when_nothing_of_it_is_under_way(
+    def test_a_batch_is_forgotten_when_nothing_of_it_is_under_way(
         self, db: Session, online: Relay, owner: Session, sent: Message
     ) -> None:
         online.acknowledge(sent)
         online.confirm(sent)
         self.age(owner, 11)
         online.tick()
-        assert owner.value("select count(*) from singularity.shipment") == 0
+        assert owner.value("select count(*) from singularity.batch") == 0
 
     def test_the_present_state_is_sent_not_the_old_one(
         self, db: Session, online: Relay, sent: Message

@@ -80,7 +80,7 @@ class TestAttaching:
         assert plan["client_name"] == "singularity/laptop"
         assert me in plan["inbox_prefix"]
         assert plan["subscriptions"] == [f"singularity.receipt.{me}", "singularity.heads"]
-        assert [lane["name"] for lane in plan["lanes"]] == ["question", "sync", "contribution"]
+        assert [queue["name"] for queue in plan["queues"]] == ["question", "sync", "contribution"]
         assert all(not stream["create"] for stream in plan["streams"])
 
     def test_the_prefix_of_all_subjects_can_be_changed(self, db: Session, relay: Relay) -> None:
@@ -92,8 +92,8 @@ class TestAttaching:
         subjects = [*plan["subscriptions"], plan["inbox_prefix"], plan["streams"][0]["name"]]
         db.learn("thing")
         db.ask("zebra")
-        for lane in ("question", "sync", "contribution"):
-            subjects += [message.subject for message in relay.outgoing(lane)]
+        for queue in ("question", "sync", "contribution"):
+            subjects += [message.subject for message in relay.outgoing(queue)]
         assert len(subjects) == 7
         assert all(subject.startswith(("acme.", "acme_")) for subject in subjects)
 

@@ -108,4 +108,4 @@ def test_what_is_not_shared_never_leaves(db: Session, online: Relay, steps: list
     if story.state == "shared":
         assert story.told["content"] == story.content
     if story.state in ("private", "erased") and story.told:
-        assert story.told["withdrawn_through"] == story.told["version"]
+        assert story.told["withdrawn_up_to"] == story.told["version"]

@@ -68,7 +68,7 @@ def test_a_rolled_back_outcome_never_was(db: Session, offline: Relay) -> None:
     db.rollback()
     offline.tick(connected=False)
     assert db.known("thing")["uses"] == 0
-    assert [entry["what"] for entry in db.outbox()] == ["holding"]
+    assert [entry["record_type"] for entry in db.outbox()] == ["holding"]
 
 
 def test_adding_up_changes_nothing_that_is_seen(db: Session) -> None:

@@ -154,7 +154,7 @@ def test_what_waited_is_still_sent(
     """Also what was under way, once the pause is over."""
     dumped_and_restored(instance.cluster, instance.name, tmp_path)
     superuser = open_copy(instance.cluster.superuser)
-    superuser.run("update singularity.shipment set offered_at = offered_at - interval '1 hour'")
+    superuser.run("update singularity.batch set offered_at = offered_at - interval '1 hour'")
     db, relay = open_copy(instance.user), Relay(open_copy(instance.relay))
     go_on(db, relay)
     relay.heads(passed=100)

@@ -100,7 +100,7 @@ def test_every_granted_function_was_tried(db: Session) -> None:
     others |= {
         "reconcile",
         "is_online",
-        "retry_set_aside",
+        "retry_refused",
         "want_comparison",
         "is_reconciled",
         "ring_doorbell",

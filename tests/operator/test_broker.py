@@ -122,7 +122,7 @@ def hold_up(scene: Scene) -> psycopg.Connection:
 def waiting(scene: Scene) -> bool:
     """Say whether anything of ann's has not been offered to the stream."""
     with scene.team.ann.database.connect_superuser() as connection:
-        query = "select exists (select from singularity.outbox where shipment_id is null)"
+        query = "select exists (select from singularity.outbox where batch_id is null)"
         return bool(value(connection, query))
 
 

@@ -13,7 +13,7 @@ from tests.support import value
 from singularity_lab import Database
 
 UNAPPLIED = "could not be applied (the last: "
-REFUSED = "The authority refused or set aside "
+REFUSED = "The authority refused "
 
 
 def obstruct(database: Database, table: str, name: str, later: Callable[..., object]) -> None:
@@ -68,9 +68,9 @@ def test_the_authority_cannot_apply_a_contribution(scene: Scene, later: Callable
     )
     scene.ann.until_logged(told)
     scene.ann.assert_check_tells(
-        "state: The authority refused or set aside one contribution", "CALL singularity.reconcile()"
+        "state: The authority refused one contribution", "CALL singularity.reconcile()"
     )
-    reason = "select reason from singularity.delivery where verdict = 'set aside'"
+    reason = "select reason from singularity.delivery where verdict = 'refused'"
     assert scene.ann.ask(reason) == f"no room for {name}"
     scene.team.ann.until(lambda: scene.team.authority_has(other), "what came with it")
     clear(scene.team.central)
@@ -182,7 +182,7 @@ def test_a_refused_contribution_is_told_of_and_sent_again(
     assert "content is over the limit" in told
     side.until_logged(told)
     side.assert_check_tells(
-        "state: The authority refused or set aside one contribution", "learn it otherwise or forget it"
+        "state: The authority refused one contribution", "learn it otherwise or forget it"
     )
     reason = "select verdict || ': ' || reason from singularity.delivery where reason is not null"
     assert side.ask(reason) == "refused: content is over the limit"

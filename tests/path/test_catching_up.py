@@ -100,7 +100,7 @@ def test_an_instance_that_was_never_online_brings_everything_along(team: Team) -
         status = row(carl, "select * from singularity.status()")
         assert (status["outbox_entries"], status["online"]) == (800, False)
         bridge = team.lab.bridge(database, team.nats)
-        waiting = "select count(*) from singularity.outbox where shipment_id is null"
+        waiting = "select count(*) from singularity.outbox where batch_id is null"
         wait_until(lambda: value(carl, waiting) == 0, 20, "everything to be offered")
         team.central_bridge.start()
         wait_until(
@@ -142,7 +142,7 @@ def test_a_full_stream_only_delays(team: Team) -> None:
     try:
         for n in range(100):
             team.ann.learn(f"n{n}", f"{n}" + "x" * 30_000, kind)
-        refused = "select exists (select from singularity.shipment where failed_at is not null)"
+        refused = "select exists (select from singularity.batch where failed_at is not null)"
         team.ann.until(lambda: value(team.ann.connection, refused), "the stream to be full")
         assert 0 < stream()["bytes"] <= 1_200_000
         assert team.ann.status()["outbox_entries"] == 100

@@ -104,14 +104,14 @@ def settle(authority: Authority, *instances: Instance) -> None:
             moved += len(contribute(instance.relay, authority.relay))
         authority.relay.tick()
         moved += len(publish(authority.relay, *(instance.relay for instance in instances)))
-        waiting = [lane for instance in instances for lane in instance.relay.lanes() if lane != "question"]
+        waiting = [queue for instance in instances for queue in instance.relay.queues() if queue != "question"]
         if not moved and not waiting:
             return
     raise AssertionError("there is no end of it")
 
 
 def converse(authority: Authority, instance: Instance) -> list[Message]:
-    """Carry the requests of the lane sync and their replies; they are kept in `instance.sent`."""
+    """Carry the requests of the queue sync and their replies; they are kept in `instance.sent`."""
     requests = instance.relay.take("sync")
     for request in requests:
         instance.relay.reply(request, authority.relay.serve(request))
@@ -131,7 +131,7 @@ def reconcile(authority: Authority, *instances: Instance) -> list[Message]:
 
 def result(instance: Instance) -> Row:
     """Return what the last comparison mended."""
-    return row(instance.db, "select sent_again, taken_back, refreshed from singularity.reconciliation")
+    return row(instance.db, "select sent_again, restored, refreshed from singularity.reconciliation")
 
 
 def agree(authority: Authority, instance: Instance) -> bool:

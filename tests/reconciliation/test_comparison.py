@@ -7,7 +7,7 @@ from psycopg.types.json import Jsonb
 from tests.reconciliation.conftest import Authority, Instance, agree, reconcile, result, settle
 from tests.support import row, rows, value
 
-NOTHING = {"sent_again": 0, "taken_back": 0, "refreshed": 0}
+NOTHING = {"sent_again": 0, "restored": 0, "refreshed": 0}
 
 
 def learn_many(here: Instance, count: int) -> None:
@@ -147,7 +147,7 @@ def test_what_goes_on_meanwhile_is_not_disturbed(here: Instance, there: Authorit
         for request in here.relay.take("sync"):
             there.relay.give(here.relay.take("contribution"))
             here.relay.reply(request, there.relay.serve(request))
-    here.owner.execute("update singularity.shipment set offered_at = offered_at - interval '1 hour'")
+    here.owner.execute("update singularity.batch set offered_at = offered_at - interval '1 hour'")
     settle(there, here)
     reconcile(there, here)
     assert agree(there, here)

@@ -124,7 +124,7 @@ def test_what_was_learned_after_the_dump_comes_back(here: Instance, there: Autho
     assert restored.known("old")["content"] == "second"
     assert (restored.known("old")["summary"], restored.known("old")["tags"]) == ("sum", ["t"])
     assert restored.known("new")["content"] == {"a": 1}
-    assert result(restored)["taken_back"] == 2
+    assert result(restored)["restored"] == 2
     assert agree(there, restored)
     found = rows(restored.db, "select name from singularity.recall('new')")
     assert found[0]["name"] == "new"

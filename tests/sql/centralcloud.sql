@@ -41,9 +41,9 @@ select (singularity.bridge_attach('0.1.0', 1) -> 'attached')::text as instance,
     (centralcloud.bridge_attach('0.1.0', 1) -> 'attached')::text as authority;
 select singularity.bridge_tick('{"bridge_version": "0.1.0", "connected": true}') ? 'plan_revision' as instance,
     centralcloud.bridge_tick('{"bridge_version": "0.1.0", "connected": true}') ? 'plan_revision' as authority;
-select singularity.bridge_arm() as lanes;
+select singularity.bridge_arm() as queues;
 create temporary table sent as select * from singularity.bridge_outgoing('contribution', 10);
-select via, subject ~ '^singularity\.contribute\.[0-9a-f-]{36}$' as own_subject, r ->> 'what' as what, r ->> 'name' as name
+select via, subject ~ '^singularity\.contribute\.[0-9a-f-]{36}$' as own_subject, r ->> 'record_type' as record_type, r ->> 'name' as name
 from sent, jsonb_array_elements(convert_from(payload, 'UTF8')::jsonb -> 'records') as r;
 create temporary table receipts as
 select r.* from centralcloud.bridge_receive(

@@ -118,6 +118,6 @@ def test_a_rolling_upgrade_loses_nothing(pair: Pair, authority_first: bool) -> N
     with psycopg.connect(pair.instance.dsn(), autocommit=True) as connection:
         connection.execute("call singularity.reconcile()")
         assert row(connection, here) == row(pair.central, there, me)
-        found = row(connection, "select sent_again, taken_back from singularity.reconciliation")
-    assert found == {"sent_again": 0, "taken_back": 0}
+        found = row(connection, "select sent_again, restored from singularity.reconciliation")
+    assert found == {"sent_again": 0, "restored": 0}
     assert value(pair.db, "select troubles from singularity.status()") == []

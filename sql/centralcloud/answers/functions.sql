@@ -37,28 +37,28 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
+    asked constant centralcloud.wire_question := jsonb_populate_record(null::centralcloud.wire_question, request);
+    answer centralcloud.wire_answer;
     ids uuid[];
-    found_rows jsonb;
     topics text[];
 begin
-    if request ->> 'name' is not null then
-        ids := array[centralcloud.artifact_id(request ->> 'namespace', request ->> 'kind', request ->> 'name')];
+    if asked.name is not null then
+        ids := array[centralcloud.artifact_id(asked.namespace, asked.kind, asked.name)];
     else
         ids := array(
             select s.artifact_id
             from centralcloud.search_documents(
-                left(request ->> 'query', 65536), request ->> 'namespace', request ->> 'kind',
-                case when jsonb_typeof(request -> 'tags') = 'array' then
-                    array(select t.value #>> '{}' from jsonb_array_elements(request -> 'tags') as t)
-                end,
-                null, null, null, centralcloud.get_setting('answer_rows')::integer
+                left(asked.query, 65536), asked.namespace, asked.kind, asked.tags, null, null, null,
+                centralcloud.get_setting('answer_rows')::integer
             ) as s
             where s.relevance >= centralcloud.get_setting('answer_relevance')::double precision
             order by s.relevance desc
         );
     end if;
-    select coalesce(jsonb_agg(c.refined order by c.n), '[]'), array_agg(distinct c.namespace || '/' || c.kind)
-    into found_rows, topics
+    select
+        coalesce(jsonb_agg(c.refined order by c.n), '[]'),
+        coalesce(array_agg(distinct centralcloud.topic_name(c.namespace, c.kind)), '{}')
+    into answer.rows, topics
     from (
         select r.refined, r.namespace, r.kind, i.n, sum(r.size) over (order by i.n) - r.size as size_before
         from centralcloud.refined_rows(ids) as r
@@ -66,7 +66,8 @@ begin
         where not r.refined ? 'removed'
     ) as c
     where c.size_before < centralcloud.message_limit() / 2;
-    return jsonb_build_object('type', 'answer', 'rows', found_rows, 'heads', centralcloud.heads(coalesce(topics, '{}')));
+    answer.heads := centralcloud.heads(topics);
+    return to_jsonb(answer) || '{"type": "answer"}';
 end
 $$;
 

@@ -23,15 +23,15 @@ comment on column centralcloud.instance.environment is 'Its environment: dev, te
 comment on column centralcloud.instance.group_name is 'The group it counts in: outcomes of one group agree with each other only.';
 comment on column centralcloud.instance.trust is 'Weight of its outcomes, 0 to 1.';
 comment on column centralcloud.instance.blocked is 'Whether nothing of it counts.';
-comment on column centralcloud.instance.incarnation is 'The life of its database that last said hello.';
+comment on column centralcloud.instance.incarnation is 'The incarnation that last said hello.';
 comment on column centralcloud.instance.extension_version is 'Version of its extension.';
 comment on column centralcloud.instance.greatest_version is 'The greatest version that it ever sent.';
 comment on column centralcloud.instance.first_heard_at is 'When it was first heard.';
 comment on column centralcloud.instance.last_heard_at is 'When it last contributed or said hello.';
 comment on column centralcloud.instance.twin_alarm_at
 is 'Since when two databases speak under this name: different states came under one version, or two bridges by turns. Null for not.';
-comment on column centralcloud.instance.session_id is 'Life of the bridge that last asked something in this name.';
-comment on column centralcloud.instance.session_since is 'When that life was first heard.';
-comment on column centralcloud.instance.former_sessions is 'Lives of bridges before it, the latest first: one that comes back is a twin''s.';
+comment on column centralcloud.instance.session_id is 'Session of the bridge that last asked something in this name.';
+comment on column centralcloud.instance.session_since is 'When that session was first heard.';
+comment on column centralcloud.instance.former_sessions is 'Sessions before it, the latest first: one that comes back is a twin''s.';
 
 select pg_catalog.pg_extension_config_dump('centralcloud.instance', '');

@@ -1,3 +1,115 @@
+create or replace function centralcloud.refresh_artifacts(artifact_ids uuid[]) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- one session at a time computes an artifact anew, and the later one sees what the earlier one stored
+    perform from centralcloud.artifact as a
+    where a.artifact_id = any (artifact_ids) order by a.artifact_id for no key update;
+    perform centralcloud.refresh_variants(artifact_ids), centralcloud.choose_winners(artifact_ids);
+end
+$$;
+
+comment on function centralcloud.refresh_artifacts(uuid[])
+is 'Computes variants, scores and winners of artifacts anew from what instances said; what changed is to be published.';
+
+create or replace function centralcloud.refresh_variants(artifact_ids uuid[]) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    thresholds jsonb := centralcloud.get_setting('level_thresholds')::jsonb;
+begin
+    with contributed as (
+        select
+            c.artifact_id, c.variant,
+            (array_agg(c.summary order by length(c.summary) desc, c.summary) filter (where c.summary is not null))[1]
+                as summary,
+            count(*) filter (where h.variant = c.variant) as holders
+        from centralcloud.contribution c
+        join centralcloud.holding h using (artifact_id, instance_id)
+        join centralcloud.instance i using (instance_id)
+        where c.artifact_id = any (artifact_ids) and c.version > h.withdrawn_up_to and not i.blocked
+        group by c.artifact_id, c.variant
+    ), tagged as (
+        select c.artifact_id, c.variant, array_agg(distinct t.tag order by t.tag) as tags
+        from centralcloud.contribution c
+        join centralcloud.holding h using (artifact_id, instance_id)
+        join centralcloud.instance i using (instance_id)
+        cross join lateral unnest(c.tags) as t (tag)
+        where c.artifact_id = any (artifact_ids) and c.version > h.withdrawn_up_to and not i.blocked
+        group by c.artifact_id, c.variant
+    ), present as (
+        select
+            artifact_id, variant, t.variant is not null as contributed, t.summary, coalesce(l.tags, '{}') as tags,
+            coalesce(t.holders, 0) as holders, coalesce(s.uses, 0) as uses, coalesce(s.successes, 0) as successes,
+            coalesce(s.failures, 0) as failures, s.last_used_at, coalesce(s.groups, 0) as groups,
+            coalesce(s.confidence, 0) as confidence
+        from contributed t
+        full join centralcloud.scores(artifact_ids) as s using (artifact_id, variant)
+        left join tagged l using (artifact_id, variant)
+    ), updated as (
+        update centralcloud.variant v set
+            content = case when p.contributed then v.content end,
+            summary = p.summary, tags = p.tags, holders = p.holders, uses = p.uses, successes = p.successes,
+            failures = p.failures, last_used_at = p.last_used_at, groups = p.groups, confidence = p.confidence,
+            level = centralcloud.level_of(p.confidence, p.groups, thresholds)
+        from present p
+        where v.artifact_id = p.artifact_id and v.variant = p.variant
+    )
+    delete from centralcloud.variant v
+    where v.artifact_id = any (artifact_ids)
+        and not exists (select from present p where p.artifact_id = v.artifact_id and p.variant = v.variant);
+end
+$$;
+
+comment on function centralcloud.refresh_variants(uuid[])
+is 'Computes the variants of artifacts anew. A variant that no state refers to any more goes, and so does content that '
+'nobody who contributed it still shares.';
+
+create or replace function centralcloud.choose_winners(artifact_ids uuid[]) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    changed uuid[];
+begin
+    with winner as (
+        select distinct on (v.artifact_id) v.*
+        from centralcloud.variant v
+        where v.artifact_id = any (artifact_ids) and v.content is not null and v.level <> 'retracted'
+        order by v.artifact_id, v.pinned desc, v.level desc, v.confidence desc, v.uses desc,
+            v.last_used_at desc nulls last, v.holders desc, v.variant
+    ), updated as (
+        update centralcloud.artifact a set
+            variant = w.variant, summary = w.summary, tags = coalesce(w.tags, '{}'), holders = coalesce(w.holders, 0),
+            uses = coalesce(w.uses, 0), successes = coalesce(w.successes, 0), failures = coalesce(w.failures, 0),
+            last_used_at = w.last_used_at, confidence = coalesce(w.confidence, 0),
+            level = coalesce(w.level, 'candidate'), pinned = coalesce(w.pinned, false)
+        from unnest(artifact_ids) as i (artifact_id)
+        left join winner w using (artifact_id)
+        where a.artifact_id = i.artifact_id
+            and (a.variant, a.summary, a.tags, a.holders, a.uses, a.successes, a.last_used_at, a.confidence, a.level, a.pinned)
+                is distinct from (w.variant, w.summary, coalesce(w.tags, '{}'), coalesce(w.holders, 0), coalesce(w.uses, 0),
+                    coalesce(w.successes, 0), w.last_used_at, coalesce(w.confidence, 0), coalesce(w.level, 'candidate'),
+                    coalesce(w.pinned, false))
+        returning a.artifact_id
+    )
+    select array_agg(u.artifact_id) into changed from updated u;
+    if changed is not null then
+        insert into centralcloud.unpublished select unnest(changed) on conflict do nothing;
+        perform centralcloud.index_artifacts(changed);
+    end if;
+end
+$$;
+
+comment on function centralcloud.choose_winners(uuid[])
+is 'Makes the best variant of each artifact its winner: pinned, then level, confidence, uses, recency, the number of its '
+'holders (so a changed content follows the old one that nobody holds any more), hash. What changed is indexed and waits '
+'to be published.';
+
 create or replace function centralcloud.level_of(confidence double precision, groups bigint, thresholds jsonb)
 returns centralcloud.level
 language sql immutable parallel safe
@@ -43,7 +155,7 @@ begin
         from centralcloud.evidence e
         join centralcloud.instance i using (instance_id)
         left join centralcloud.holding h using (artifact_id, instance_id)
-        where e.artifact_id = any (artifact_ids) and not i.blocked and e.version > coalesce(h.withdrawn_through, 0)
+        where e.artifact_id = any (artifact_ids) and not i.blocked and e.version > coalesce(h.withdrawn_up_to, 0)
     ), by_group as (
         select
             l.artifact_id, l.variant, l.group_name,
@@ -72,135 +184,6 @@ comment on function centralcloud.scores(uuid[])
 is 'Outcomes and confidence of each variant: the counts of a group are capped at group_cap and weighted by environment, '
 'trust and, by half_life, how long before scored_as_of it was last used. What is withdrawn or of a blocked instance does '
 'not count.';
-
-create or replace function centralcloud.refresh_artifacts(artifact_ids uuid[]) returns void
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    -- one session at a time computes an artifact anew, and the later one sees what the earlier one stored
-    perform from centralcloud.artifact as a
-    where a.artifact_id = any (artifact_ids) order by a.artifact_id for no key update;
-    perform centralcloud.refresh_variants(artifact_ids), centralcloud.choose_winners(artifact_ids);
-end
-$$;
-
-comment on function centralcloud.refresh_artifacts(uuid[])
-is 'Computes variants, scores and winners of artifacts anew from what instances said; what changed is to be published.';
-
-create or replace function centralcloud.refresh_variants(artifact_ids uuid[]) returns void
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-    thresholds jsonb := centralcloud.get_setting('level_thresholds')::jsonb;
-begin
-    with taught as (
-        select
-            c.artifact_id, c.variant,
-            (array_agg(c.summary order by length(c.summary) desc, c.summary) filter (where c.summary is not null))[1]
-                as summary,
-            count(*) filter (where h.variant = c.variant) as holders
-        from centralcloud.contribution c
-        join centralcloud.holding h using (artifact_id, instance_id)
-        join centralcloud.instance i using (instance_id)
-        where c.artifact_id = any (artifact_ids) and c.version > h.withdrawn_through and not i.blocked
-        group by c.artifact_id, c.variant
-    ), labels as (
-        select c.artifact_id, c.variant, array_agg(distinct t.tag order by t.tag) as tags
-        from centralcloud.contribution c
-        join centralcloud.holding h using (artifact_id, instance_id)
-        join centralcloud.instance i using (instance_id)
-        cross join lateral unnest(c.tags) as t (tag)
-        where c.artifact_id = any (artifact_ids) and c.version > h.withdrawn_through and not i.blocked
-        group by c.artifact_id, c.variant
-    ), present as (
-        select
-            artifact_id, variant, t.variant is not null as taught, t.summary, coalesce(l.tags, '{}') as tags,
-            coalesce(t.holders, 0) as holders, coalesce(s.uses, 0) as uses, coalesce(s.successes, 0) as successes,
-            coalesce(s.failures, 0) as failures, s.last_used_at, coalesce(s.groups, 0) as groups,
-            coalesce(s.confidence, 0) as confidence
-        from taught t
-        full join centralcloud.scores(artifact_ids) as s using (artifact_id, variant)
-        left join labels l using (artifact_id, variant)
-    ), updated as (
-        update centralcloud.variant v set
-            content = case when p.taught then v.content end,
-            summary = p.summary, tags = p.tags, holders = p.holders, uses = p.uses, successes = p.successes,
-            failures = p.failures, last_used_at = p.last_used_at, groups = p.groups, confidence = p.confidence,
-            level = centralcloud.level_of(p.confidence, p.groups, thresholds)
-        from present p
-        where v.artifact_id = p.artifact_id and v.variant = p.variant
-    )
-    delete from centralcloud.variant v
-    where v.artifact_id = any (artifact_ids)
-        and not exists (select from present p where p.artifact_id = v.artifact_id and p.variant = v.variant);
-end
-$$;
-
-comment on function centralcloud.refresh_variants(uuid[])
-is 'Computes the variants of artifacts anew. A variant that no state refers to any more goes, and so does content that '
-'nobody who taught it still shares.';
-
-create or replace function centralcloud.choose_winners(artifact_ids uuid[]) returns void
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-    changed uuid[];
-begin
-    with winner as (
-        select distinct on (v.artifact_id) v.*
-        from centralcloud.variant v
-        where v.artifact_id = any (artifact_ids) and v.content is not null and v.level <> 'retracted'
-        order by v.artifact_id, v.pinned desc, v.level desc, v.confidence desc, v.uses desc,
-            v.last_used_at desc nulls last, v.holders desc, v.variant
-    ), updated as (
-        update centralcloud.artifact a set
-            variant = w.variant, summary = w.summary, tags = coalesce(w.tags, '{}'), holders = coalesce(w.holders, 0),
-            uses = coalesce(w.uses, 0), successes = coalesce(w.successes, 0), failures = coalesce(w.failures, 0),
-            last_used_at = w.last_used_at, confidence = coalesce(w.confidence, 0),
-            level = coalesce(w.level, 'candidate'), pinned = coalesce(w.pinned, false)
-        from unnest(artifact_ids) as i (artifact_id)
-        left join winner w using (artifact_id)
-        where a.artifact_id = i.artifact_id
-            and (a.variant, a.summary, a.tags, a.holders, a.uses, a.successes, a.last_used_at, a.confidence, a.level, a.pinned)
-                is distinct from (w.variant, w.summary, coalesce(w.tags, '{}'), coalesce(w.holders, 0), coalesce(w.uses, 0),
-                    coalesce(w.successes, 0), w.last_used_at, coalesce(w.confidence, 0), coalesce(w.level, 'candidate'),
-                    coalesce(w.pinned, false))
-        returning a.artifact_id
-    )
-    select array_agg(u.artifact_id) into changed from updated u;
-    if changed is not null then
-        insert into centralcloud.unpublished select unnest(changed) on conflict do nothing;
-        perform centralcloud.index_artifacts(changed);
-    end if;
-end
-$$;
-
-comment on function centralcloud.choose_winners(uuid[])
-is 'Makes the best variant of each artifact its winner: pinned, then level, confidence, uses, recency, the number of its '
-'holders (so a changed content follows the old one that nobody holds any more), hash. What changed is indexed and waits '
-'to be published.';
-
-create or replace function centralcloud.index_artifacts(artifact_ids uuid[], again boolean default false) returns void
-language sql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-    select centralcloud.index_documents(index_artifacts.artifact_ids, array(
-        select row(
-            a.artifact_id, a.namespace, a.kind, a.name, a.summary, a.tags, a.level, v.content, null, null
-        )::centralcloud.searchable
-        from centralcloud.artifact as a
-        inner join centralcloud.variant as v using (artifact_id, variant)
-        where a.artifact_id = any (index_artifacts.artifact_ids)
-    ), index_artifacts.again)
-$$;
-
-comment on function centralcloud.index_artifacts(uuid[], boolean)
-is 'Makes the documents of artifacts those of their winners; those that have not changed only if again.';
 
 create or replace function centralcloud.rescore(as_of timestamptz default now()) returns void
 language plpgsql security definer
@@ -239,3 +222,20 @@ end
 $$;
 
 comment on function centralcloud.score_queued(integer) is 'Scores some of the artifacts that wait for it.';
+
+create or replace function centralcloud.index_artifacts(artifact_ids uuid[], again boolean default false) returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select centralcloud.index_documents(index_artifacts.artifact_ids, array(
+        select row(
+            a.artifact_id, a.namespace, a.kind, a.name, a.summary, a.tags, a.level, v.content, null, null
+        )::centralcloud.searchable
+        from centralcloud.artifact as a
+        inner join centralcloud.variant as v using (artifact_id, variant)
+        where a.artifact_id = any (index_artifacts.artifact_ids)
+    ), index_artifacts.again)
+$$;
+
+comment on function centralcloud.index_artifacts(uuid[], boolean)
+is 'Makes the documents of artifacts those of their winners; those that have not changed only if again.';

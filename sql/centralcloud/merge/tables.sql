@@ -20,9 +20,9 @@ create table centralcloud.variant (
 comment on table centralcloud.variant is 'The rival contents of each artifact and how well each is proved.';
 comment on column centralcloud.variant.artifact_id is 'Id of the artifact.';
 comment on column centralcloud.variant.variant is 'Which content: sha-256 of its jsonb text, in hex.';
-comment on column centralcloud.variant.content is 'The content; null when nobody who taught it still shares it.';
-comment on column centralcloud.variant.summary is 'The longest summary of those who taught it.';
-comment on column centralcloud.variant.tags is 'All labels of those who taught it.';
+comment on column centralcloud.variant.content is 'The content; null when nobody who contributed it still shares it.';
+comment on column centralcloud.variant.summary is 'The longest summary of those who contributed it.';
+comment on column centralcloud.variant.tags is 'All tags of those who contributed it.';
 comment on column centralcloud.variant.holders is 'Instances that hold it.';
 comment on column centralcloud.variant.uses is 'Outcomes recorded by all instances.';
 comment on column centralcloud.variant.successes is 'Outcomes that were successes.';
@@ -32,6 +32,8 @@ comment on column centralcloud.variant.groups is 'Independent groups with outcom
 comment on column centralcloud.variant.confidence is 'Lower bound of the success rate, capped by group and weighted, 0 to 1.';
 comment on column centralcloud.variant.level is 'How far independent groups agree that it works.';
 comment on column centralcloud.variant.pinned is 'Whether a curator made it the winner.';
+
+select pg_catalog.pg_extension_config_dump('centralcloud.variant', '');
 
 create table centralcloud.artifact (
     artifact_id uuid primary key,
@@ -61,7 +63,7 @@ comment on column centralcloud.artifact.kind is 'Kind of the artifact.';
 comment on column centralcloud.artifact.name is 'Name of the artifact.';
 comment on column centralcloud.artifact.variant is 'The winning variant; null when none has content any more.';
 comment on column centralcloud.artifact.summary is 'Summary of the winner.';
-comment on column centralcloud.artifact.tags is 'Labels of the winner.';
+comment on column centralcloud.artifact.tags is 'Tags of the winner.';
 comment on column centralcloud.artifact.holders is 'Instances that hold the winner.';
 comment on column centralcloud.artifact.uses is 'Outcomes of the winner.';
 comment on column centralcloud.artifact.successes is 'Outcomes of the winner that were successes.';
@@ -72,6 +74,8 @@ comment on column centralcloud.artifact.level is 'Level of the winner.';
 comment on column centralcloud.artifact.pinned is 'Whether a curator made it the winner.';
 comment on column centralcloud.artifact.revision is 'Number of its last published change in its topic; 0 before the first.';
 
+select pg_catalog.pg_extension_config_dump('centralcloud.artifact', '');
+
 create table centralcloud.unscored (
     artifact_id uuid primary key
 );
@@ -79,6 +83,4 @@ create table centralcloud.unscored (
 comment on table centralcloud.unscored is 'Artifacts that wait to be scored again for another day.';
 comment on column centralcloud.unscored.artifact_id is 'Id of the artifact.';
 
-select pg_catalog.pg_extension_config_dump('centralcloud.variant', '');
-select pg_catalog.pg_extension_config_dump('centralcloud.artifact', '');
 select pg_catalog.pg_extension_config_dump('centralcloud.unscored', '');

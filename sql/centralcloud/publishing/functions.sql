@@ -1,36 +1,3 @@
-create or replace function centralcloud.epoch() returns text
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$ select p.epoch from centralcloud.publisher as p $$;
-
-comment on function centralcloud.epoch() is 'The present epoch: another one after each start of the bridge or the server.';
-
-create or replace function centralcloud.refined_rows(artifact_ids uuid[])
-returns table (artifact_id uuid, namespace text, kind text, revision bigint, refined jsonb, size bigint)
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-begin
-    return query
-    select a.artifact_id, a.namespace, a.kind, a.revision, r.refined, octet_length(r.refined::text)::bigint
-    from centralcloud.artifact a
-    left join centralcloud.variant v using (artifact_id, variant)
-    cross join lateral (
-        select jsonb_build_object(
-            'namespace', a.namespace, 'kind', a.kind, 'name', a.name, 'revision', a.revision
-        ) || case when a.variant is null then '{"removed": true}'::jsonb else jsonb_build_object(
-            'variant', a.variant, 'content', v.content, 'summary', a.summary, 'tags', a.tags, 'level', a.level,
-            'confidence', a.confidence, 'uses', a.uses, 'successes', a.successes, 'pinned', a.pinned
-        ) end
-    ) as r (refined)
-    where a.artifact_id = any (artifact_ids);
-end
-$$;
-
-comment on function centralcloud.refined_rows(uuid[])
-is 'Artifacts as they are sent to instances, with their size in bytes; one without a winner is a removal.';
-
 create or replace function centralcloud.publish(max_artifacts integer, max_bytes bigint)
 returns table (message_id text, subject text, payload bytea)
 language plpgsql security definer
@@ -98,16 +65,31 @@ is 'Numbers changed artifacts in their topics, without holes, and returns the me
 'artifacts and about so many bytes of content, one artifact at least. They are sent once at most: an instance that misses '
 'one sees the hole and asks for the page.';
 
-create or replace function centralcloud.heads(topics text[] default null) returns jsonb
-language sql stable security definer
+create or replace function centralcloud.refined_rows(artifact_ids uuid[])
+returns table (artifact_id uuid, namespace text, kind text, revision bigint, refined jsonb, size bigint)
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(jsonb_object_agg(t.namespace || '/' || t.kind, t.head), '{}')
-    from centralcloud.topic as t
-    where heads.topics is null or t.namespace || '/' || t.kind = any (heads.topics)
+#variable_conflict use_column
+begin
+    return query
+    select a.artifact_id, a.namespace, a.kind, a.revision, r.refined, octet_length(r.refined::text)::bigint
+    from centralcloud.artifact a
+    left join centralcloud.variant v using (artifact_id, variant)
+    cross join lateral (
+        select centralcloud.without_nulls(to_jsonb(jsonb_populate_record(null::centralcloud.wire_refined, case
+            when a.variant is null then jsonb_build_object(
+                'namespace', a.namespace, 'kind', a.kind, 'name', a.name, 'revision', a.revision, 'removed', true
+            )
+            else to_jsonb(a) || jsonb_build_object('content', v.content)
+        end)))
+    ) as r (refined)
+    where a.artifact_id = any (artifact_ids);
+end
 $$;
 
-comment on function centralcloud.heads(text[]) is 'Heads of topics, of all or of those given as namespace/kind.';
+comment on function centralcloud.refined_rows(uuid[])
+is 'Artifacts as they are sent to instances, with their size in bytes; one without a winner is a removal.';
 
 create or replace function centralcloud.next_heartbeat() returns table (message_id text, subject text, payload bytea)
 language plpgsql security definer
@@ -135,7 +117,7 @@ begin
         from (
             select 0::bigint as n, null::text as topic, null::bigint as head
             union all
-            select row_number() over () - 1, t.namespace || '/' || t.kind, t.head from centralcloud.topic t
+            select row_number() over () - 1, centralcloud.topic_name(t.namespace, t.kind), t.head from centralcloud.topic t
         ) as t
         group by t.n / 2000
     ) as h;
@@ -186,3 +168,21 @@ $$;
 comment on function centralcloud.changes(jsonb)
 is 'A page of a topic: the artifacts whose last change has a number after the one given, up to "to", which is the head when '
 'nothing remains.';
+
+create or replace function centralcloud.heads(topics text[] default null) returns jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(jsonb_object_agg(centralcloud.topic_name(t.namespace, t.kind), t.head), '{}')
+    from centralcloud.topic as t
+    where heads.topics is null or centralcloud.topic_name(t.namespace, t.kind) = any (heads.topics)
+$$;
+
+comment on function centralcloud.heads(text[]) is 'Heads of topics, of all or of those given as namespace/kind.';
+
+create or replace function centralcloud.epoch() returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$ select p.epoch from centralcloud.publisher as p $$;
+
+comment on function centralcloud.epoch() is 'The present epoch: another one after each start of the bridge or the server.';

@@ -17,4 +17,4 @@ begin
 end
 $$;
 
-comment on schema centralcloud is 'What the authority knows and who taught it; call its functions, read its tables and views.';
+comment on schema centralcloud is 'What the authority knows and who contributed it; call its functions, read its tables and views.';

@@ -1,46 +1,3 @@
-create or replace function centralcloud.troubles(with_bridge boolean default true) returns text[]
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-    bridge centralcloud.bridge_state := (select b from centralcloud.bridge_state b);
-begin
-    return array_remove(array[
-        case
-            when not with_bridge then null
-            when bridge.seen_at is null then 'No bridge runs for this database: start singularity-bridge run.'
-            when bridge.seen_at < clock_timestamp() - interval '10 seconds' then format('The bridge has not reported since %s: '
-                'start singularity-bridge run, or look at its log.', bridge.seen_at::timestamptz(0))
-            when bridge.error is not null and not bridge.connected then format('The bridge has no connection to NATS (%s): run '
-                'singularity-bridge check.', bridge.error)
-            when bridge.error is not null then format('JetStream is not as it should be (%s): run singularity-bridge check.',
-                bridge.error)
-        end,
-        (
-            select format('The contribution stream is full (%s of %s bytes), and instances keep what they learn '
-                'until there is room: raise stream_max_bytes, or look why it is not applied.', s.bytes, s.max_bytes)
-            from (
-                select (bridge.streams -> centralcloud.stream_name() ->> 'bytes')::bigint as bytes,
-                    centralcloud.get_setting('stream_max_bytes')::bigint as max_bytes
-            ) as s
-            where s.bytes > s.max_bytes * 0.9
-        ),
-        (
-            select format('Two databases speak as %s: SELECT singularity.reidentify() in the copies, then SELECT '
-                '%s here.', string_agg(i.instance_name, ', ' order by i.instance_name),
-                string_agg(format('centralcloud.dismiss_twin_alarm(%L)', i.instance_id), ', ' order by i.instance_name))
-            from centralcloud.instance i where i.twin_alarm_at is not null
-            having count(*) > 0
-        ),
-        centralcloud.unapplied_trouble()
-    ], null);
-end
-$$;
-
-comment on function centralcloud.troubles(boolean) is 'What is wrong now, a sentence each with what to do, also of the bridge unless with_bridge is false; empty when all is '
-'well.';
-
 create or replace function centralcloud.status() returns table (
     instances bigint, artifacts bigint, variants bigint, unpublished bigint, unscored bigint, pending_messages bigint,
     connected boolean, bridge_seen_at timestamptz, error text, epoch text, twin_alarms bigint, dead_letters bigint,
@@ -102,3 +59,37 @@ $$;
 comment on function centralcloud.statistics()
 is 'What is known, by namespace and kind: artifacts, rival variants, outcomes, how many artifacts have which level, and the '
 'number of the last published change.';
+
+create or replace function centralcloud.troubles(with_bridge boolean default true) returns text[]
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    bridge centralcloud.bridge_state := (select b from centralcloud.bridge_state b);
+begin
+    return array_remove(array[
+        case when with_bridge then centralcloud.bridge_trouble('run singularity-bridge check') end,
+        (
+            select format('The contribution stream is full (%s of %s bytes), and instances keep what they learn '
+                'until there is room: raise stream_max_bytes, or look why it is not applied.', s.bytes, s.max_bytes)
+            from (
+                select (bridge.streams -> centralcloud.stream_name() ->> 'bytes')::bigint as bytes,
+                    centralcloud.get_setting('stream_max_bytes')::bigint as max_bytes
+            ) as s
+            where s.bytes > s.max_bytes * 0.9
+        ),
+        (
+            select format('Two databases speak as %s: SELECT singularity.reidentify() in the copies, then SELECT '
+                '%s here.', string_agg(i.instance_name, ', ' order by i.instance_name),
+                string_agg(format('centralcloud.dismiss_twin_alarm(%L)', i.instance_id), ', ' order by i.instance_name))
+            from centralcloud.instance i where i.twin_alarm_at is not null
+            having count(*) > 0
+        ),
+        centralcloud.dead_letter_trouble()
+    ], null);
+end
+$$;
+
+comment on function centralcloud.troubles(boolean) is 'What is wrong now, a sentence each with what to do, also of the bridge unless with_bridge is false; empty when all is '
+'well.';

@@ -7,7 +7,7 @@ begin atomic
 end;
 
 comment on function @extschema@.state_hash(text[])
-is 'A number from the md5 of the parts of a state; the digest of a range is the exclusive or of these.';
+is 'A number from the md5 of the parts of a state; see digest_of().';
 
 create or replace function @extschema@.range_start(prefix text) returns uuid
 language sql immutable parallel safe
@@ -24,3 +24,9 @@ begin atomic
 end;
 
 comment on function @extschema@.range_end(text) is 'The greatest artifact id of a range.';
+
+create or replace aggregate @extschema@.digest_of(bigint) ( -- noqa: PRS
+    sfunc = pg_catalog.int8xor, stype = bigint, initcond = '0', finalfunc = pg_catalog.to_hex
+);
+
+comment on aggregate @extschema@.digest_of(bigint) is 'Digest of states, in hex: the exclusive or of what state_hash() makes of each.';

@@ -1,5 +1,3 @@
--- Text
-
 create or replace function @extschema@.plain_words(value text) returns text
 language sql immutable strict parallel safe
 begin atomic

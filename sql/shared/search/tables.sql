@@ -24,7 +24,7 @@ comment on column @extschema@.document.artifact_id is 'Id of the artifact.';
 comment on column @extschema@.document.namespace is 'Namespace of the artifact.';
 comment on column @extschema@.document.kind is 'Kind of the artifact.';
 comment on column @extschema@.document.name is 'Name of the artifact.';
-comment on column @extschema@.document.tags is 'Labels of the artifact.';
+comment on column @extschema@.document.tags is 'Tags of the artifact.';
 comment on column @extschema@.document.level is 'Level of the version that the text is of.';
 comment on column @extschema@.document.configuration is 'The text search configuration that made the words, see the setting search_configuration.';
 comment on column @extschema@.document.source is 'Hash of everything that the document was made from.';
@@ -33,6 +33,9 @@ is 'Lexemes of name, summary, tags and the text in content; whole identifiers wi
 'with the prefixes /namespace/, /kind/, /tag/ and /level/.';
 comment on column @extschema@.document.weights
 is 'BM25 weight of each word, 0 to 1, without its inverse document frequency; the dimension of a lexeme is lexeme_bucket().';
+
+select pg_catalog.pg_extension_config_dump('@extschema@.document', '');
+select pg_catalog.pg_extension_config_dump('@extschema@.document_document_id_seq', '');
 
 -- Apart from document, so that moving a vector into the index rewrites a small row without its words.
 create table @extschema@.document_vector (
@@ -55,6 +58,8 @@ comment on column @extschema@.document_vector.embedding is 'The vector.';
 comment on column @extschema@.document_vector.indexed
 is 'Whether it is in the index of its contract. Those that are not yet are scanned one by one.';
 
+select pg_catalog.pg_extension_config_dump('@extschema@.document_vector', '');
+
 -- Document frequencies. Writers only insert changes, which are added up in the background.
 create table @extschema@.lexeme (
     lexeme text primary key,
@@ -64,6 +69,8 @@ create table @extschema@.lexeme (
 comment on table @extschema@.lexeme is 'How many documents have a lexeme; the empty one stands for all documents.';
 comment on column @extschema@.lexeme.lexeme is 'The lexeme, as in the column words of document.';
 comment on column @extschema@.lexeme.documents is 'Number of documents that have it, without what is in lexeme_change.';
+
+select pg_catalog.pg_extension_config_dump('@extschema@.lexeme', '');
 
 create table @extschema@.lexeme_change (
     artifact_id uuid not null,
@@ -75,6 +82,8 @@ comment on table @extschema@.lexeme_change is 'Documents that came or went and a
 comment on column @extschema@.lexeme_change.artifact_id is 'Id of the artifact.';
 comment on column @extschema@.lexeme_change.words is 'The lexemes of the document.';
 comment on column @extschema@.lexeme_change.change is '1 for a document that came, -1 for one that went, 0 for an artifact to look at again.';
+
+select pg_catalog.pg_extension_config_dump('@extschema@.lexeme_change', '');
 
 create type @extschema@.searchable as (
     artifact_id uuid,
@@ -95,7 +104,7 @@ comment on column @extschema@.searchable.namespace is 'Namespace of the artifact
 comment on column @extschema@.searchable.kind is 'Kind of the artifact.';
 comment on column @extschema@.searchable.name is 'Name of the artifact.';
 comment on column @extschema@.searchable.summary is 'Its summary.';
-comment on column @extschema@.searchable.tags is 'Its labels.';
+comment on column @extschema@.searchable.tags is 'Its tags.';
 comment on column @extschema@.searchable.level is 'Its level.';
 comment on column @extschema@.searchable.content is 'Its content, of which the texts are searched.';
 comment on column @extschema@.searchable.contract is 'Contract of the vector that its user gave.';
@@ -115,9 +124,3 @@ comment on column @extschema@.hit.relevance is 'How well it fits, 0 to 1, see re
 comment on column @extschema@.hit.words is 'BM25 score of the words, 0 to 1.';
 comment on column @extschema@.hit.name_match is 'How well the name fits, letter by letter, 0 to 1.';
 comment on column @extschema@.hit.similarity is 'Cosine of query and artifact; null without vectors.';
-
-select pg_catalog.pg_extension_config_dump('@extschema@.document', '');
-select pg_catalog.pg_extension_config_dump('@extschema@.document_document_id_seq', '');
-select pg_catalog.pg_extension_config_dump('@extschema@.document_vector', '');
-select pg_catalog.pg_extension_config_dump('@extschema@.lexeme', '');
-select pg_catalog.pg_extension_config_dump('@extschema@.lexeme_change', '');

@@ -1,60 +1,65 @@
-create or replace function singularity.setting_definitions()
-returns table (name text, type text, default_value text, allowed text, description text)
-language sql immutable parallel safe
-begin atomic
-    select *
-    from (
-        values
-        ('mode', 'text', 'local', '^(local|hybrid|central)$', 'Changed by connect() and disconnect().'),
-        ('instance_name', 'text', null, '^\S(.{0,98}\S)?$', 'Name of this instance, for people; default: from its id.'),
-        (
-            'environment', 'text', 'dev', '^(dev|test|ci|prod)$',
-            'Environment of this instance; the authority weights by it.'
-        ),
-        ('subject_prefix', 'text', 'singularity', '^[a-z0-9_-]+$', 'First token of every NATS subject and name.'),
-        (
-            'reconcile_every', 'interval', '10 minutes', null,
-            'How often the bridge compares with the authority what both have.'
-        ),
-        ('answer_ttl', 'interval', '1 hour', null, 'How long a central copy or an answer is fresh.'),
-        ('negative_ttl', 'interval', '5 minutes', null, 'How long "the authority knows nothing" is remembered.'),
-        ('question_ttl', 'interval', '1 hour', null, 'How long a question without an answer stays open.'),
-        (
-            'search_configuration', 'regconfig', 'english', null,
-            'Text search configuration of the words; CALL reembed() after a change.'
-        ),
-        (
-            'search_candidates', 'integer', '1000', '^[1-9][0-9]{2,6}$',
-            'About how many documents with words of a query are scored; more costs time.'
-        ),
-        (
-            'good_relevance', 'double precision', '0.4', '^(0?\.[0-9]+|[01](\.0*)?)$',
-            'Relevance, 0 to 1, from which a row is a good answer; a recall without one makes a question.'
-        )
-    ) as d (name, type, default_value, allowed, description);
-end;
+create or replace procedure singularity.keep_identity()
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update singularity.identity set mark = singularity.database_mark(), server_start = null
+    where mark <> singularity.database_mark();
+    if found then
+        perform singularity.ring_doorbell();
+    else
+        raise notice 'this database is known to be %, nothing is to be decided', singularity.instance_name();
+    end if;
+end
+$$;
 
-comment on function singularity.setting_definitions()
-is 'The settings that there are, with type, default, the pattern that a value must match and meaning.';
+comment on procedure singularity.keep_identity()
+is 'Says of a restored database that it goes on as the instance it was: the database that it was dumped from is gone. What '
+'the authority knows of a later incarnation is restored. Where both go on, call reidentify() in the copy instead.';
 
-create or replace function singularity.database_mark() returns text
+create or replace function singularity.reidentify() returns uuid
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    new_id uuid := gen_random_uuid();
+begin
+    perform singularity.keep_present_identity();
+    -- what was counted before is the other one's to tell
+    perform singularity.make_evidence_private(array(select distinct e.artifact_id from singularity.evidence e), null);
+    update singularity.outcome set shared = false where shared;
+    delete from singularity.outbox;
+    delete from singularity.batch;
+    delete from singularity.delivery;
+    delete from singularity.comparison;
+    update singularity.identity i set
+        instance_id = new_id, mark = singularity.database_mark(), server_start = pg_postmaster_start_time(),
+        past_incarnations = i.past_incarnations || i.incarnation, incarnation = gen_random_uuid(), known_version = 0,
+        restoring = false;
+    update singularity.authority set welcomed_at = null, hello_sent_at = null, twin_at = null, session_id = gen_random_uuid();
+    if singularity.get_setting('mode') <> 'local' then
+        perform singularity.backfill(), singularity.ring_doorbell();
+    end if;
+    return new_id;
+end
+$$;
+
+comment on function singularity.reidentify()
+is 'Says of a copied database that it is another instance from now on, and returns its new id. What it holds it shares in '
+'its own name; outcomes that were recorded before count here only, since the original tells them.';
+
+create or replace function singularity.instance_name() returns text
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select concat_ws('/', c.system_identifier, d.oid, e.oid)
-    from pg_control_system() as c, pg_database as d, pg_extension as e
-    where d.datname = current_database() and e.extname = 'singularity'
+    select coalesce(
+        singularity.get_setting('instance_name'),
+        'instance-' || left((singularity.present_identity()).instance_id::text, 8)
+    )
 $$;
 
-comment on function singularity.database_mark()
-is 'What tells this database from its copies: system identifier, oid of the database, oid of the extension in it.';
-
-create or replace function singularity.uuid_from(value text) returns uuid
-language sql immutable strict parallel safe
-set search_path = pg_catalog, pg_temp
-as $$ select left(encode(sha256(convert_to(value, 'UTF8')), 'hex'), 32)::uuid $$;
-
-comment on function singularity.uuid_from(text) is 'A UUID from the sha-256 of a text.';
+comment on function singularity.instance_name() is 'Name of this instance: the setting, or one made from its id.';
 
 create or replace function singularity.present_identity() returns singularity.identity
 language plpgsql stable security definer
@@ -96,7 +101,7 @@ as $$
 $$;
 
 comment on function singularity.is_confirmed()
-is 'Whether this database is known to go on with its life: since the start of the server the authority was asked, or it '
+is 'Whether the present incarnation is known to go on: since the start of the server the authority was asked, or it '
 'never was connected.';
 
 create or replace function singularity.is_unclear() returns boolean
@@ -127,89 +132,133 @@ $$;
 
 comment on function singularity.keep_present_identity() is 'Writes the identity of this database down, once.';
 
-create or replace procedure singularity.keep_identity()
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    update singularity.identity set mark = singularity.database_mark(), server_start = null
-    where mark <> singularity.database_mark();
-    if found then
-        perform singularity.ring_doorbell();
-    else
-        raise notice 'this database is known to be %, nothing is to be decided', singularity.instance_name();
-    end if;
-end
-$$;
-
-comment on procedure singularity.keep_identity()
-is 'Says of a restored database that it goes on as the instance it was: the database that it was dumped from is gone. What '
-'the authority knows of a later life is taken back. Where both go on, call reidentify() in the copy instead.';
-
-create or replace function singularity.reidentify() returns uuid
+create or replace function singularity.confirm_identity(known_version bigint) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    new_id uuid := gen_random_uuid();
+    me singularity.identity := singularity.present_identity();
+    accounted bigint := greatest(me.known_version, (select max(d.offered_version) from singularity.delivery d));
 begin
-    perform singularity.keep_present_identity();
-    -- what was counted before is the other one's to tell
-    perform singularity.make_evidence_private(array(select distinct e.artifact_id from singularity.evidence e), null);
-    update singularity.outcome set shared = false where shared;
-    delete from singularity.outbox;
-    delete from singularity.shipment;
-    delete from singularity.delivery;
-    delete from singularity.comparison;
-    update singularity.identity i set
-        instance_id = new_id, mark = singularity.database_mark(), server_start = pg_postmaster_start_time(),
-        past_incarnations = i.past_incarnations || i.incarnation, incarnation = gen_random_uuid(), known_version = 0,
-        restoring = false;
-    update singularity.authority set welcomed_at = null, hello_sent_at = null, twin_at = null, session_id = gen_random_uuid();
-    if singularity.get_setting('mode') <> 'local' then
-        perform singularity.backfill(), singularity.ring_doorbell();
+    if confirm_identity.known_version > (select s.last_value from singularity.version as s) then
+        perform setval('singularity.version', confirm_identity.known_version);
     end if;
-    return new_id;
+    update singularity.identity i set known_version = greatest(i.known_version, confirm_identity.known_version);
+    if confirm_identity.known_version > accounted then
+        -- numbers that this database never gave: it was restored from an earlier time
+        perform singularity.begin_incarnation(confirm_identity.known_version, true);
+    elsif not singularity.is_confirmed() and singularity.stream_is_passed() then
+        if exists (select from singularity.delivery d where d.incarnation = me.incarnation) then
+            perform singularity.begin_incarnation(0, false);
+        else
+            update singularity.identity set server_start = pg_postmaster_start_time();
+            perform singularity.adopt_evidence();
+        end if;
+    end if;
 end
 $$;
 
-comment on function singularity.reidentify()
-is 'Says of a copied database that it is another instance from now on, and returns its new id. What it holds it shares in '
-'its own name; outcomes that were recorded before count here only, since the original tells them.';
+comment on function singularity.confirm_identity(bigint)
+is 'Decides, from the greatest version that the authority knows of this instance, whether the present incarnation goes on '
+'or was restored and begins a new one. While messages are under way that the authority has not read, it decides nothing.';
 
-create or replace function singularity.instance_name() returns text
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-    select coalesce(
-        singularity.get_setting('instance_name'),
-        'instance-' || left((singularity.present_identity()).instance_id::text, 8)
-    )
-$$;
-
-comment on function singularity.instance_name() is 'Name of this instance: the setting, or one made from its id.';
-
-create or replace function singularity.configure(
-    instance_name text default null, environment text default null, settings jsonb default '{}'
-) returns void
+create or replace function singularity.begin_incarnation(known_version bigint, restoring boolean) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
 declare
-    changes jsonb := coalesce(configure.settings, '{}') || jsonb_strip_nulls(jsonb_build_object(
-        'instance_name', configure.instance_name, 'environment', configure.environment));
+    me singularity.identity := singularity.present_identity();
+    new_incarnation uuid := case when singularity.is_confirmed() then gen_random_uuid() else me.incarnation end;
 begin
-    if changes ? 'mode' then
-        raise exception using errcode = 'invalid_parameter_value',
-            message = 'the mode is not changed by configure()',
-            hint = 'Call singularity.connect(mode) or singularity.disconnect().';
-    end if;
-    perform singularity.change_settings(changes);
+    update singularity.identity i set
+        past_incarnations = i.past_incarnations || i.incarnation, incarnation = new_incarnation,
+        server_start = pg_postmaster_start_time(), restoring = begin_incarnation.restoring;
+    -- what happened since the restore goes on above what the authority knows
+    with numbered as (
+        select n.artifact_id, n.version, nextval('singularity.version') as new_version
+        from (
+            select h.artifact_id, h.version from singularity.holding h
+            where h.incarnation = new_incarnation and h.version <= begin_incarnation.known_version
+            order by h.version
+        ) as n
+    ), holdings as (
+        update singularity.holding h set
+            version = n.new_version,
+            withdrawn_up_to = case when h.withdrawn_up_to = h.version then n.new_version else h.withdrawn_up_to end
+        from numbered n
+        where h.artifact_id = n.artifact_id and h.version = n.version
+    )
+    update singularity.outbox o set version = n.new_version, batch_id = null
+    from numbered n
+    where o.artifact_id = n.artifact_id and o.version = n.version and o.variant = '';
+    update singularity.outcome o set version = nextval('singularity.version')
+    where o.incarnation = new_incarnation and o.version <= begin_incarnation.known_version;
+    update singularity.evidence e set version = nextval('singularity.version')
+    where e.incarnation = new_incarnation and e.version <= begin_incarnation.known_version;
+    perform singularity.adopt_evidence();
 end
 $$;
 
-comment on function singularity.configure(text, text, jsonb)
-is 'Changes the name of this instance, its environment (dev, test, ci, prod) or other settings, given as a JSON object; '
-'arguments left out stay as they are. See the view singularity.configuration. Errors: 22023 for an unknown setting or '
-'a value that does not fit.';
+comment on function singularity.begin_incarnation(bigint, boolean)
+is 'Begins a new incarnation: what was recorded provisionally belongs to it, numbered above what the authority knows.';
+
+create or replace function singularity.adopt_evidence() returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    me singularity.identity := singularity.present_identity();
+begin
+    with provisional as (
+        delete from singularity.evidence e
+        where e.incarnation <> me.incarnation and e.incarnation <> all (me.past_incarnations)
+        returning e.*
+    ), summed as (
+        select artifact_id, variant, shared, namespace, kind, name, sum(uses)::bigint as uses,
+            sum(successes)::bigint as successes, sum(failures)::bigint as failures, max(last_used_at) as last_used_at
+        from provisional
+        group by artifact_id, variant, shared, namespace, kind, name
+    ), adopted as (
+        insert into singularity.evidence as e (
+            artifact_id, variant, incarnation, shared, namespace, kind, name, uses, successes, failures, last_used_at, version
+        )
+        select
+            artifact_id, variant, me.incarnation, shared, namespace, kind, name, uses, successes, failures, last_used_at,
+            nextval('singularity.version')
+        from summed
+        on conflict (artifact_id, variant, incarnation, shared) do update set
+            uses = e.uses + excluded.uses, successes = e.successes + excluded.successes,
+            failures = e.failures + excluded.failures,
+            last_used_at = greatest(e.last_used_at, excluded.last_used_at), version = excluded.version
+        returning e.*
+    )
+    insert into singularity.outbox (version, artifact_id, variant, incarnation)
+    select version, artifact_id, variant, incarnation from adopted
+    where shared and singularity.get_setting('mode') <> 'local';
+end
+$$;
+
+comment on function singularity.adopt_evidence()
+is 'Adds counters that were kept apart since the start of the server to those of the present incarnation.';
+
+create or replace function singularity.database_mark() returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select concat_ws('/', c.system_identifier, d.oid, e.oid)
+    from pg_control_system() as c, pg_database as d, pg_extension as e
+    where d.datname = current_database() and e.extname = 'singularity'
+$$;
+
+comment on function singularity.database_mark()
+is 'What tells this database from its copies: system identifier, oid of the database, oid of the extension in it.';
+
+create or replace function singularity.uuid_from(value text) returns uuid
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select left(encode(sha256(convert_to(value, 'UTF8')), 'hex'), 32)::uuid $$;
+
+comment on function singularity.uuid_from(text) is 'A UUID from the sha-256 of a text.';

@@ -1,32 +1,3 @@
-create or replace function singularity.local_score(artifact_id uuid, variant text)
-returns table (uses bigint, successes bigint, confidence double precision)
-language sql stable rows 1
-begin atomic
-    select
-        s.uses,
-        s.successes,
-        -- one instance is one group, and a group's outcomes are capped at 20, as at the authority
-        singularity.wilson_lower_bound(
-            s.successes * least(1, 20.0 / greatest(s.uses, 1)),
-            (s.uses - s.successes) * least(1, 20.0 / greatest(s.uses, 1))
-        )
-    from (
-        select
-            coalesce(sum(c.uses), 0)::bigint as uses,
-            coalesce(sum(c.successes), 0)::bigint as successes
-        from (
-            select e.uses, e.successes from singularity.evidence as e
-            where e.artifact_id = local_score.artifact_id and e.variant = local_score.variant
-            union all
-            select 1, o.succeeded::integer from singularity.outcome as o
-            where o.artifact_id = local_score.artifact_id and o.variant = local_score.variant
-        ) as c
-    ) as s;
-end;
-
-comment on function singularity.local_score(uuid, text)
-is 'Outcomes recorded here for a variant, folded or not, and the confidence that follows from them alone.';
-
 create or replace function singularity.record_outcome(
     kind text, name text, succeeded boolean, namespace text default 'default', variant text default null
 ) returns void
@@ -35,10 +6,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    id uuid := singularity.artifact_id(
-        singularity.check_token(record_outcome.namespace, 'namespace'),
-        singularity.check_token(record_outcome.kind, 'kind'), singularity.check_name(record_outcome.name));
-    credited text := singularity.credited_variant(id, record_outcome.variant);
+    key constant record := singularity.check_key(record_outcome.namespace, record_outcome.kind, record_outcome.name);
+    credited constant text := singularity.credited_variant(key.artifact_id, record_outcome.variant);
 begin
     if record_outcome.succeeded is null then
         raise exception using errcode = 'null_value_not_allowed', message = 'succeeded must not be null',
@@ -52,8 +21,8 @@ begin
     end if;
     insert into singularity.outcome (artifact_id, namespace, kind, name, variant, incarnation, shared, succeeded)
     values (
-        id, record_outcome.namespace, record_outcome.kind, normalize(record_outcome.name, nfc), credited,
-        (singularity.present_identity()).incarnation, singularity.is_shared(id), record_outcome.succeeded
+        key.artifact_id, key.namespace, key.kind, key.name, credited, (singularity.present_identity()).incarnation,
+        singularity.outcomes_may_leave(key.artifact_id), record_outcome.succeeded
     );
     if singularity.get_setting('mode') <> 'local' then
         perform singularity.ring_doorbell();
@@ -93,18 +62,34 @@ comment on function singularity.credited_variant(uuid, text)
 is 'The variant that an outcome counts for: the one given when it is known here, or else the best known one; null when '
 'there is none.';
 
-create or replace function singularity.is_shared(artifact_id uuid) returns boolean
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-    select coalesce((
-        select h.shared and (h.variant is not null or h.withdrawn_through < h.version)
-        from singularity.holding as h where h.artifact_id = is_shared.artifact_id order by h.version desc limit 1
-    ), true)
-$$;
+create or replace function singularity.local_score(artifact_id uuid, variant text)
+returns table (uses bigint, successes bigint, confidence double precision)
+language sql stable rows 1
+begin atomic
+    select
+        s.uses,
+        s.successes,
+        -- one instance is one group, whose outcomes are capped as at the authority
+        singularity.wilson_lower_bound(
+            s.successes * least(1, singularity.default_group_cap() / greatest(s.uses, 1)),
+            (s.uses - s.successes) * least(1, singularity.default_group_cap() / greatest(s.uses, 1))
+        )
+    from (
+        select
+            coalesce(sum(c.uses), 0)::bigint as uses,
+            coalesce(sum(c.successes), 0)::bigint as successes
+        from (
+            select e.uses, e.successes from singularity.evidence as e
+            where e.artifact_id = local_score.artifact_id and e.variant = local_score.variant
+            union all
+            select 1, o.succeeded::integer from singularity.outcome as o
+            where o.artifact_id = local_score.artifact_id and o.variant = local_score.variant
+        ) as c
+    ) as s;
+end;
 
-comment on function singularity.is_shared(uuid)
-is 'Whether outcomes of an artifact may leave this machine: not while it is held unshared or forgotten everywhere.';
+comment on function singularity.local_score(uuid, text)
+is 'Outcomes recorded here for a variant, folded or not, and the confidence that follows from them alone.';
 
 create or replace function singularity.fold_outcomes(max_outcomes integer) returns bigint
 language plpgsql security definer
@@ -140,20 +125,17 @@ begin
     ), added as (
         select
             t.artifact_id, t.variant,
-            -- what was recorded provisionally belongs to the life that was confirmed since
+            -- what was recorded provisionally belongs to the incarnation that was confirmed since
             case when confirmed and t.incarnation <> all (me.past_incarnations) then me.incarnation
                 else t.incarnation end as incarnation,
-            t.shared and t.version > coalesce(h.withdrawn_through, 0) as shared,
+            t.shared and t.version > coalesce(h.withdrawn_up_to, 0) as shared,
             t.namespace, t.kind, t.name,
             count(*) as uses,
             count(*) filter (where t.succeeded) as successes,
             max(t.recorded_at) as last_used_at,
             max(t.version) as version
         from taken t
-        left join lateral (
-            select h.withdrawn_through from singularity.holding h
-            where h.artifact_id = t.artifact_id order by h.version desc limit 1
-        ) as h on true
+        left join lateral singularity.present_holding(t.artifact_id) as h on true
         group by 1, 2, 3, 4, 5, 6, 7
     ), stored as (
         insert into singularity.evidence as e (
@@ -198,12 +180,9 @@ as $$
     with private as (
         delete from singularity.evidence as e
         using unnest(artifact_ids) as a (artifact_id)
-        left join lateral (
-            select h.withdrawn_through from singularity.holding as h
-            where h.artifact_id = a.artifact_id order by h.version desc limit 1
-        ) as h on true
+        left join lateral singularity.present_holding(a.artifact_id) as h on true
         where e.artifact_id = a.artifact_id and e.shared
-            and (which is distinct from 'withdrawn' or e.version <= h.withdrawn_through)
+            and (which is distinct from 'withdrawn' or e.version <= h.withdrawn_up_to)
         returning e.*
     )
     insert into singularity.evidence as e (

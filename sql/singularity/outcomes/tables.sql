@@ -21,10 +21,12 @@ comment on column singularity.outcome.namespace is 'Its namespace.';
 comment on column singularity.outcome.kind is 'Its kind.';
 comment on column singularity.outcome.name is 'Its name.';
 comment on column singularity.outcome.variant is 'The variant that was used.';
-comment on column singularity.outcome.incarnation is 'The life of this database in which it was recorded.';
+comment on column singularity.outcome.incarnation is 'The incarnation in which it was recorded.';
 comment on column singularity.outcome.shared is 'Whether the artifact was shared at that time; if not, it never leaves.';
 comment on column singularity.outcome.succeeded is 'Whether it worked.';
 comment on column singularity.outcome.recorded_at is 'When it was recorded.';
+
+select pg_catalog.pg_extension_config_dump('singularity.outcome', '');
 
 create table singularity.evidence (
     artifact_id uuid not null,
@@ -45,7 +47,7 @@ create table singularity.evidence (
 comment on table singularity.evidence is 'This instance''s absolute counters for each variant in each incarnation.';
 comment on column singularity.evidence.artifact_id is 'Id of the artifact.';
 comment on column singularity.evidence.variant is 'The variant that was used.';
-comment on column singularity.evidence.incarnation is 'The life of this database in which it was used.';
+comment on column singularity.evidence.incarnation is 'The incarnation in which it was used.';
 comment on column singularity.evidence.shared is 'Whether these counters may leave this machine.';
 comment on column singularity.evidence.namespace is 'Namespace of the artifact.';
 comment on column singularity.evidence.kind is 'Kind of the artifact.';
@@ -56,5 +58,4 @@ comment on column singularity.evidence.failures is 'Outcomes that were failures.
 comment on column singularity.evidence.last_used_at is 'When the last of them was recorded.';
 comment on column singularity.evidence.version is 'Number of this state, from the sequence version.';
 
-select pg_catalog.pg_extension_config_dump('singularity.outcome', '');
 select pg_catalog.pg_extension_config_dump('singularity.evidence', '');

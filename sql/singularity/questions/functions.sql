@@ -1,59 +1,3 @@
-create or replace function singularity.is_online() returns boolean
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-    select coalesce((
-        select b.connected and b.seen_at > clock_timestamp() - interval '10 seconds'
-            and a.heard_at > clock_timestamp() - interval '10 seconds'
-        from singularity.bridge_state as b, singularity.authority as a
-        where singularity.get_setting('mode') <> 'local'
-    ), false)
-$$;
-
-comment on function singularity.is_online()
-is 'Whether the bridge is running and connected and the authority was heard within the last 10 seconds.';
-
-create or replace function singularity.raise_question(query text, kind text, namespace text, name text, tags text[])
-returns uuid
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-    key text := encode(sha256(convert_to(jsonb_build_array(
-        case when raise_question.name is null then raise_question.query end,
-        raise_question.kind, raise_question.namespace, raise_question.name, raise_question.tags
-    )::text, 'UTF8')), 'hex');
-    id uuid;
-begin
-    if current_setting('transaction_read_only')::boolean or not singularity.is_online() then
-        return null;
-    end if;
-    -- what is open, or was answered a short while ago, is not asked again; a SERIALIZABLE transaction does not look, since
-    -- two that look and ask would fail with 40001
-    select q.question_id into id from singularity.question q
-    where current_setting('transaction_isolation') <> 'serializable' and q.question_key = key and case
-        when q.answered_at is null then q.asked_at > now() - singularity.get_setting('question_ttl')::interval
-        when singularity.get_setting('mode') = 'central' then false
-        when q.results > 0 then q.answered_at > now() - singularity.get_setting('answer_ttl')::interval
-        else q.answered_at > now() - singularity.get_setting('negative_ttl')::interval
-    end
-    order by q.asked_at desc limit 1;
-    if not found then
-        insert into singularity.question (question_key, query, kind, namespace, name, tags)
-        values (key, raise_question.query, raise_question.kind, raise_question.namespace, raise_question.name,
-            raise_question.tags)
-        returning question_id into id;
-        perform singularity.ring_doorbell();
-    end if;
-    return id;
-end
-$$;
-
-comment on function singularity.raise_question(text, text, text, text, text[])
-is 'Queues a question to the authority, unless offline or in a read-only transaction (then null) or the same one is open '
-'or freshly answered (then that one''s id). Inserts only: it waits for no other session.';
-
 create or replace function singularity.ask(query text, kind text default null, namespace text default null) returns uuid
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -76,17 +20,6 @@ is 'Asks the authority and returns the id of the question at once; null, with a 
 'kept here for recall() and lookup() and announced on the channel singularity_answer with the payload '
 '{"question_id": …, "results": n}; await_answer() waits for it. Errors: 22023 for an empty query or a filter that is not '
 'valid.';
-
-create or replace function singularity.question_state(question_id uuid)
-returns table (asked_at timestamptz, answered_at timestamptz, results integer)
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-    select q.asked_at, q.answered_at, q.results
-    from singularity.question as q where q.question_id = question_state.question_id
-$$;
-
-comment on function singularity.question_state(uuid) is 'How a question stands; no row for an unknown one.';
 
 create or replace procedure singularity.await_answer(question_id uuid, timeout interval default '10 seconds')
 language plpgsql
@@ -133,6 +66,134 @@ is 'Waits until a question is answered or the timeout is over (a notice says so)
 'known. It holds no transaction open meanwhile. Errors: P0002 for an unknown question, 22023 for a negative timeout, '
 '25001 inside a transaction block (the question is not committed, so no answer can come: use autocommit).';
 
+create or replace function singularity.question_state(question_id uuid)
+returns table (asked_at timestamptz, answered_at timestamptz, results integer)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select q.asked_at, q.answered_at, q.results
+    from singularity.question as q where q.question_id = question_state.question_id
+$$;
+
+comment on function singularity.question_state(uuid) is 'How a question stands; no row for an unknown one.';
+
+create or replace function singularity.raise_question(query text, kind text, namespace text, name text, tags text[])
+returns uuid
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    key text := encode(sha256(convert_to(jsonb_build_array(
+        case when raise_question.name is null then raise_question.query end,
+        raise_question.kind, raise_question.namespace, raise_question.name, raise_question.tags
+    )::text, 'UTF8')), 'hex');
+    id uuid;
+begin
+    if current_setting('transaction_read_only')::boolean or not singularity.is_online() then
+        return null;
+    end if;
+    -- what is open, or was answered a short while ago, is not asked again; a SERIALIZABLE transaction does not look, since
+    -- two that look and ask would fail with 40001
+    select q.question_id into id from singularity.question q
+    where current_setting('transaction_isolation') <> 'serializable' and q.question_key = key and case
+        when q.answered_at is null then q.asked_at > now() - singularity.get_setting('question_ttl')::interval
+        when singularity.get_setting('mode') = 'central' then false
+        when q.results > 0 then q.answered_at > now() - singularity.get_setting('answer_ttl')::interval
+        else q.answered_at > now() - singularity.get_setting('negative_ttl')::interval
+    end
+    order by q.asked_at desc limit 1;
+    if not found then
+        insert into singularity.question (question_key, query, kind, namespace, name, tags)
+        values (key, raise_question.query, raise_question.kind, raise_question.namespace, raise_question.name,
+            raise_question.tags)
+        returning question_id into id;
+        perform singularity.ring_doorbell();
+    end if;
+    return id;
+end
+$$;
+
+comment on function singularity.raise_question(text, text, text, text, text[])
+is 'Queues a question to the authority, unless offline or in a read-only transaction (then null) or the same one is open '
+'or freshly answered (then that one''s id). Inserts only: it waits for no other session.';
+
+create or replace function singularity.next_questions(max_questions integer)
+returns table (message_id text, payload bytea)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+    with due as (
+        select q.question_id from singularity.question q
+        where q.question_id in (
+            select d.question_id from singularity.due_questions() d order by d.next_attempt_at limit max_questions
+        )
+        for update skip locked
+    ), sent as (
+        update singularity.question q set
+            attempts = q.attempts + 1,
+            -- beyond the time that the answer may take, and ever longer
+            next_attempt_at = clock_timestamp() + least(6 + power(2, q.attempts), 60) * interval '1 second'
+        from due where q.question_id = due.question_id
+        returning q.*
+    )
+    select 'question:' || s.question_id, singularity.encode_message(
+        singularity.request('ask', s.question_id::text)
+        || to_jsonb(jsonb_populate_record(null::singularity.wire_question, to_jsonb(s)))
+    )
+    from sent s;
+end
+$$;
+
+comment on function singularity.next_questions(integer) is 'Questions to send now, as requests to the authority.';
+
+create or replace function singularity.retry_question(question_id uuid) returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    update singularity.question as q set
+        next_attempt_at = clock_timestamp() + least(power(2, q.attempts - 1), 30) * interval '1 second'
+    where q.question_id = retry_question.question_id
+$$;
+
+comment on function singularity.retry_question(uuid) is 'A question without an answer is sent again after a pause that grows.';
+
+create or replace function singularity.apply_answer(question_id uuid, body jsonb) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    answer constant singularity.wire_answer := jsonb_populate_record(null::singularity.wire_answer, body);
+    rows_found constant integer := jsonb_array_length(answer.rows);
+    answered uuid;
+begin
+    perform singularity.receive_refined(answer.rows, body ->> 'epoch', true);
+    -- an answer from before what is known here already: what came since, a removal perhaps, is fetched again
+    update singularity.topic t set position = h.head
+    from singularity.read_heads(answer.heads) as h
+    where t.namespace = h.namespace and t.kind = h.kind and t.position > h.head;
+    perform singularity.watch_topics(answer.heads);
+    for answered in
+        update singularity.question q set answered_at = clock_timestamp(), results = rows_found
+        from singularity.question asked
+        where asked.question_id = apply_answer.question_id
+            and q.question_key = asked.question_key and q.answered_at is null
+        returning q.question_id
+    loop
+        perform pg_notify(
+            'singularity_answer', json_build_object('question_id', answered, 'results', rows_found)::text
+        );
+    end loop;
+end
+$$;
+
+comment on function singularity.apply_answer(uuid, jsonb)
+is 'Keeps the rows of an answer, closes every open question that asked the same and announces each on singularity_answer.';
+
 create or replace function singularity.expire_questions() returns void
 language sql security definer
 set search_path = pg_catalog, pg_temp
@@ -149,3 +210,16 @@ as $$
 $$;
 
 comment on function singularity.expire_questions() is 'Deletes questions that are over, answered or not.';
+
+create or replace function singularity.due_questions() returns setof singularity.question
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select q.*
+    from singularity.question as q
+    where q.answered_at is null and q.asked_at > now() - singularity.get_setting('question_ttl')::interval
+        -- no pause is that long: the clock was set back
+        and now() not between q.next_attempt_at - interval '2 minutes' and q.next_attempt_at
+$$;
+
+comment on function singularity.due_questions() is 'Open questions that are to be sent now, for the first time or again.';

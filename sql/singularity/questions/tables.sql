@@ -23,7 +23,7 @@ comment on column singularity.question.query is 'The words of the question.';
 comment on column singularity.question.namespace is 'Namespace asked for; null for any.';
 comment on column singularity.question.kind is 'Kind asked for; null for any.';
 comment on column singularity.question.name is 'Name asked for by a lookup; null for a search.';
-comment on column singularity.question.tags is 'Labels that an answer must have; null for any.';
+comment on column singularity.question.tags is 'Tags that an answer must have; null for any.';
 comment on column singularity.question.asked_at is 'When it was asked.';
 comment on column singularity.question.attempts is 'How often it was sent.';
 comment on column singularity.question.next_attempt_at is 'When it may be sent (again).';

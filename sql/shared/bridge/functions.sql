@@ -1,12 +1,5 @@
 -- The half of the bridge's contract that is the same on both sides. What differs is in the functions that these call:
--- bridge_plan, lanes_with_work, apply_messages, parts_of, answer_poison, troubles and background.
-
-create or replace function @extschema@.bridge_lock_key() returns bigint
-language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$ select ('x' || left(md5('@extension@ bridge'), 16))::bit(64)::bigint $$;
-
-comment on function @extschema@.bridge_lock_key() is 'Key of the advisory lock that the one speaking bridge holds.';
+-- bridge_plan, bridge_attached, queues_with_work, apply_messages, parts_of, answer_poison, troubles and background.
 
 create or replace function @extschema@.bridge_attach(bridge_version text, protocol integer) returns jsonb
 language plpgsql security definer
@@ -62,42 +55,17 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    lanes text[] := @extschema@.lanes_with_work();
+    queues text[] := @extschema@.queues_with_work();
 begin
-    if cardinality(lanes) = 0 then
+    if cardinality(queues) = 0 then
         update @extschema@.doorbell set armed = true
         where only_row in (select d.only_row from @extschema@.doorbell d where not d.armed for update skip locked);
     end if;
-    return lanes;
+    return queues;
 end
 $$;
 
-comment on function @extschema@.bridge_arm() is 'Names of the lanes that have something to send; arms the doorbell when there is none.';
-
-create or replace function @extschema@.ring_doorbell() returns void
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    asleep boolean;
-begin
-    -- above READ COMMITTED the locking clause would raise 40001 where another writer was first
-    if current_setting('transaction_isolation') <> 'read committed' then
-        asleep := exists (select from @extschema@.doorbell d where d.armed);
-    else
-        perform from @extschema@.doorbell d where d.armed for update skip locked;
-        asleep := found;
-        if asleep then
-            update @extschema@.doorbell set armed = false;
-        end if;
-    end if;
-    if asleep then
-        perform pg_notify('@extension@_bell', '');
-    end if;
-end
-$$;
-
-comment on function @extschema@.ring_doorbell() is 'Wakes the bridge when it sleeps, without ever waiting for another writer.';
+comment on function @extschema@.bridge_arm() is 'Names of the queues that have something to send; arms the doorbell when there is none.';
 
 create or replace function @extschema@.bridge_tick(state jsonb) returns jsonb
 language plpgsql security definer
@@ -127,65 +95,6 @@ $$;
 
 comment on function @extschema@.bridge_tick(jsonb)
 is 'Takes the bridge''s report, does the background work that is due and returns {plan_revision, troubles}.';
-
-create or replace function @extschema@.with_revision(plan jsonb) returns jsonb
-language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$ select plan || jsonb_build_object('revision', md5(plan::text)) $$;
-
-comment on function @extschema@.with_revision(jsonb) is 'A plan with a revision that changes when the plan does.';
-
-create or replace function @extschema@.is_over(since timestamptz, pause interval) returns boolean
-language sql volatile
-set search_path = pg_catalog, pg_temp
-as $$ select since is null or clock_timestamp() not between since and since + pause $$;
-
-comment on function @extschema@.is_over(timestamptz, interval)
-is 'Whether a pause that began at a time is over. So it is when that time lies in the future: the clock was set back.';
-
-create or replace function @extschema@.message_limit() returns integer
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$ select coalesce((select b.max_payload from @extschema@.bridge_state as b), 1048576) / 2 $$;
-
-comment on function @extschema@.message_limit() is 'Size at which batches and pages are cut, in bytes: half of the broker''s payload limit.';
-
-create or replace function @extschema@.encode_message(body jsonb) returns bytea
-language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$ select convert_to((body || '{"v": 1}'::jsonb)::text, 'UTF8') $$;
-
-comment on function @extschema@.encode_message(jsonb) is 'The bytes of a message, with the schema version in it.';
-
-create or replace function @extschema@.decode_message(payload bytea) returns jsonb
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    body jsonb := convert_from(payload, 'UTF8')::jsonb;
-begin
-    if jsonb_typeof(body) <> 'object' or jsonb_typeof(body -> 'type') is distinct from 'string' then
-        raise exception using errcode = 'invalid_parameter_value', message = 'message is not a JSON object with a type';
-    end if;
-    if body -> 'v' is distinct from '1'::jsonb then
-        raise exception using errcode = 'feature_not_supported',
-            message = format('message of schema version %s, this side knows version 1', coalesce(body ->> 'v', 'none')),
-            hint = 'Upgrade this side, then call replay_dead_letters().';
-    end if;
-    return body;
-end
-$$;
-
-comment on function @extschema@.decode_message(bytea)
-is 'The JSON object of a message; raises an error for bytes that are not one or are of an unknown schema version.';
-
-create or replace function @extschema@.is_transient(error_code text) returns boolean
-language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$ select left(error_code, 2) in ('40', '53', '55', '57', '58') or error_code = '25006' $$;
-
-comment on function @extschema@.is_transient(text)
-is 'Whether an error (SQLSTATE) is the server''s trouble of the moment, so that trying again is right, not the message''s.';
 
 create or replace function @extschema@.bridge_receive(subjects text[], payloads bytea[], meta jsonb[])
 returns table (message integer, subject text, headers jsonb, payload bytea)
@@ -244,10 +153,7 @@ begin
         end if;
         parts := @extschema@.parts_of(from_payload);
         if cardinality(parts) < 2 then
-            insert into @extschema@.dead_letter as d (subject, payload, meta, error_code, error)
-            values (from_subject, from_payload, coalesce(receive_alone.meta, '{}'), sqlstate, sqlerrm)
-            on conflict (subject, sha256(payload)) do update set
-                received_at = now(), meta = excluded.meta, error_code = excluded.error_code, error = excluded.error;
+            perform @extschema@.keep_dead_letter(from_subject, from_payload, receive_alone.meta, sqlstate, sqlerrm);
             return query
             select a.subject, a.headers, a.payload from @extschema@.answer_poison(from_subject, from_payload, sqlerrm) as a;
             return;
@@ -264,6 +170,31 @@ $$;
 comment on function @extschema@.receive_alone(text, bytea, jsonb)
 is 'Applies one message; where that fails, each of its records; what cannot be applied is kept as a dead letter with its error.';
 
+create or replace function @extschema@.ring_doorbell() returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    asleep boolean;
+begin
+    -- above READ COMMITTED the locking clause would raise 40001 where another writer was first
+    if current_setting('transaction_isolation') <> 'read committed' then
+        asleep := exists (select from @extschema@.doorbell d where d.armed);
+    else
+        perform from @extschema@.doorbell d where d.armed for update skip locked;
+        asleep := found;
+        if asleep then
+            update @extschema@.doorbell set armed = false;
+        end if;
+    end if;
+    if asleep then
+        perform pg_notify('@extension@_bell', '');
+    end if;
+end
+$$;
+
+comment on function @extschema@.ring_doorbell() is 'Wakes the bridge when it sleeps, without ever waiting for another writer.';
+
 create or replace function @extschema@.send_later(subject text, headers jsonb, payload bytea) returns void
 language sql security definer
 set search_path = pg_catalog, pg_temp
@@ -275,7 +206,7 @@ $$;
 
 comment on function @extschema@.send_later(text, jsonb, bytea) is 'Queues a core NATS message for the bridge.';
 
-create or replace function @extschema@.take_queued_messages(max_messages integer)
+create or replace function @extschema@.dequeue_messages(max_messages integer)
 returns table (message_id text, subject text, headers jsonb, payload bytea)
 language sql security definer
 set search_path = pg_catalog, pg_temp
@@ -288,45 +219,61 @@ as $$
     returning 'queued:' || q.queued_message_id, q.subject, q.headers, q.payload;
 $$;
 
-comment on function @extschema@.take_queued_messages(integer)
+comment on function @extschema@.dequeue_messages(integer)
 is 'Takes the oldest queued messages out of the queue. They are sent once at most: who needs one asks again.';
 
-create or replace function @extschema@.unapplied_trouble() returns text
+create or replace function @extschema@.bridge_lock_key() returns bigint
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select ('x' || left(md5('@extension@ bridge'), 16))::bit(64)::bigint $$;
+
+comment on function @extschema@.bridge_lock_key() is 'Key of the advisory lock that the one speaking bridge holds.';
+
+create or replace function @extschema@.with_revision(plan jsonb) returns jsonb
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select plan || jsonb_build_object('revision', md5(plan::text)) $$;
+
+comment on function @extschema@.with_revision(jsonb) is 'A plan with a revision that changes when the plan does.';
+
+create or replace function @extschema@.is_over(since timestamptz, pause interval) returns boolean
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$ select since is null or clock_timestamp() not between since and since + pause $$;
+
+comment on function @extschema@.is_over(timestamptz, interval)
+is 'Whether a pause that began at a time is over. So it is when that time lies in the future: the clock was set back.';
+
+create or replace function @extschema@.is_transient(error_code text) returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select left(error_code, 2) in ('40', '53', '55', '57', '58') or error_code = '25006' $$;
+
+comment on function @extschema@.is_transient(text)
+is 'Whether an error (SQLSTATE) is the server''s trouble of the moment, so that trying again is right, not the message''s.';
+
+create or replace function @extschema@.stream_name() returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$ select @extschema@.get_setting('subject_prefix') || '_contributions' $$;
+
+comment on function @extschema@.stream_name() is 'Name of the JetStream stream that takes contributions.';
+
+create or replace function @extschema@.bridge_trouble(jetstream_mend text) returns text
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select format('%s could not be applied (the last: %s): see @extschema@.dead_letter; SELECT '
-        '@extschema@.replay_dead_letters() after the mend.',
-        case count(*) when 1 then 'One message' else count(*) || ' messages' end,
-        (array_agg(d.error order by d.received_at desc))[1])
-    from @extschema@.dead_letter as d
-    having count(*) > 0
+    select case
+        when b.seen_at is null then 'No bridge runs for this database: start singularity-bridge run.'
+        when b.seen_at < clock_timestamp() - interval '10 seconds' then format('The bridge has not reported since %s: start '
+            'singularity-bridge run, or look at its log.', b.seen_at::timestamptz(0))
+        when b.error is not null and not b.connected then format('The bridge has no connection to NATS (%s): run '
+            'singularity-bridge check.', b.error)
+        when b.error is not null then format('JetStream is not as it should be (%s): %s.', b.error, jetstream_mend)
+    end
+    from (select true as here) as one
+    left join @extschema@.bridge_state as b on one.here
 $$;
 
-comment on function @extschema@.unapplied_trouble() is 'A sentence about dead letters; null when there are none.';
-
-create or replace function @extschema@.replay_dead_letters() returns bigint
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    letter record;
-    replayed bigint := 0;
-begin
-    for letter in select d.* from @extschema@.dead_letter d order by d.dead_letter_id for update skip locked loop
-        delete from @extschema@.dead_letter d where d.dead_letter_id = letter.dead_letter_id;
-        perform @extschema@.send_later(a.subject, a.headers, a.payload)
-        from @extschema@.receive_alone(letter.subject, letter.payload, letter.meta) as a;
-        if not exists (
-            select from @extschema@.dead_letter d
-            where d.subject = letter.subject and sha256(d.payload) = sha256(letter.payload)
-        ) then
-            replayed := replayed + 1;
-        end if;
-    end loop;
-    return replayed;
-end
-$$;
-
-comment on function @extschema@.replay_dead_letters()
-is 'Tries every dead letter again, after a mend, and returns how many could be applied; the others stay.';
+comment on function @extschema@.bridge_trouble(text)
+is 'A sentence about what is wrong with the bridge, given the mend where it is JetStream; null when nothing is.';

@@ -4,7 +4,7 @@ create table centralcloud.holding (
     artifact_id uuid not null,
     variant text,
     version bigint not null,
-    withdrawn_through bigint not null,
+    withdrawn_up_to bigint not null,
     state_hash text not null,
     primary key (artifact_id, instance_id)
 );
@@ -16,8 +16,10 @@ comment on column centralcloud.holding.instance_id is 'Id of the instance.';
 comment on column centralcloud.holding.artifact_id is 'Id of the artifact.';
 comment on column centralcloud.holding.variant is 'The variant it holds; null when withdrawn.';
 comment on column centralcloud.holding.version is 'The instance''s number of this state.';
-comment on column centralcloud.holding.withdrawn_through is 'All that the instance sent of the artifact up to this version is withdrawn.';
+comment on column centralcloud.holding.withdrawn_up_to is 'All that the instance sent of the artifact up to this version is withdrawn.';
 comment on column centralcloud.holding.state_hash is 'md5 of the state, which decides where equal versions differ.';
+
+select pg_catalog.pg_extension_config_dump('centralcloud.holding', '');
 
 create table centralcloud.contribution (
     instance_id uuid not null,
@@ -29,13 +31,15 @@ create table centralcloud.contribution (
     primary key (artifact_id, variant, instance_id)
 );
 
-comment on table centralcloud.contribution is 'Every variant that an instance ever taught; content stays while one of them is not withdrawn.';
+comment on table centralcloud.contribution is 'Every variant that an instance ever contributed; content stays while one of them is not withdrawn.';
 comment on column centralcloud.contribution.instance_id is 'Id of the instance.';
 comment on column centralcloud.contribution.artifact_id is 'Id of the artifact.';
-comment on column centralcloud.contribution.variant is 'The variant that it taught.';
-comment on column centralcloud.contribution.version is 'The greatest version that it taught it under.';
+comment on column centralcloud.contribution.variant is 'The variant that it contributed.';
+comment on column centralcloud.contribution.version is 'The greatest version that it contributed it under.';
 comment on column centralcloud.contribution.summary is 'Its summary under that version.';
-comment on column centralcloud.contribution.tags is 'Its labels under that version.';
+comment on column centralcloud.contribution.tags is 'Its tags under that version.';
+
+select pg_catalog.pg_extension_config_dump('centralcloud.contribution', '');
 
 create table centralcloud.evidence (
     instance_id uuid not null,
@@ -57,7 +61,7 @@ comment on table centralcloud.evidence is 'Each instance''s absolute counters fo
 comment on column centralcloud.evidence.instance_id is 'Id of the instance.';
 comment on column centralcloud.evidence.artifact_id is 'Id of the artifact.';
 comment on column centralcloud.evidence.variant is 'The variant that was used.';
-comment on column centralcloud.evidence.incarnation is 'The life of the instance''s database in which it was used.';
+comment on column centralcloud.evidence.incarnation is 'The incarnation of the instance in which it was used.';
 comment on column centralcloud.evidence.uses is 'Outcomes recorded.';
 comment on column centralcloud.evidence.successes is 'Outcomes that were successes.';
 comment on column centralcloud.evidence.failures is 'Outcomes that were failures.';
@@ -65,51 +69,26 @@ comment on column centralcloud.evidence.last_used_at is 'When the last of them w
 comment on column centralcloud.evidence.version is 'The instance''s number of this state.';
 comment on column centralcloud.evidence.state_hash is 'md5 of the state, which decides where equal versions differ.';
 
+select pg_catalog.pg_extension_config_dump('centralcloud.evidence', '');
+
 create type centralcloud.incoming as (
     message integer,
     instance_id uuid,
     artifact_id uuid,
-    what text,
-    namespace text,
-    kind text,
-    name text,
-    version bigint,
-    withdrawn_through bigint,
-    variant text,
-    content jsonb,
-    summary text,
-    tags text[],
-    incarnation uuid,
-    uses bigint,
-    successes bigint,
-    failures bigint,
-    last_used_at timestamptz,
+    record centralcloud.wire_record,
     state_hash text,
-    refusal text
+    verdict text,
+    reason text,
+    twin boolean
 );
 
 comment on type centralcloud.incoming is 'One record of a contribution, read and judged.';
 comment on column centralcloud.incoming.message is 'Number of the message it came in, from 0.';
 comment on column centralcloud.incoming.instance_id is 'Id of the instance that speaks.';
 comment on column centralcloud.incoming.artifact_id is 'Id of the artifact.';
-comment on column centralcloud.incoming.what is 'holding or evidence.';
-comment on column centralcloud.incoming.namespace is 'Namespace of the artifact.';
-comment on column centralcloud.incoming.kind is 'Kind of the artifact.';
-comment on column centralcloud.incoming.name is 'Name of the artifact.';
-comment on column centralcloud.incoming.version is 'The instance''s number of this state.';
-comment on column centralcloud.incoming.withdrawn_through is 'All up to this version is withdrawn.';
-comment on column centralcloud.incoming.variant is 'The variant; null when withdrawn.';
-comment on column centralcloud.incoming.content is 'Its content.';
-comment on column centralcloud.incoming.summary is 'Its summary.';
-comment on column centralcloud.incoming.tags is 'Its labels.';
-comment on column centralcloud.incoming.incarnation is 'The life of the instance''s database that the counters belong to.';
-comment on column centralcloud.incoming.uses is 'Outcomes recorded.';
-comment on column centralcloud.incoming.successes is 'Outcomes that were successes.';
-comment on column centralcloud.incoming.failures is 'Outcomes that were failures.';
-comment on column centralcloud.incoming.last_used_at is 'When the last of them was recorded.';
+comment on column centralcloud.incoming.record is 'The record as it came.';
 comment on column centralcloud.incoming.state_hash is 'md5 of the state.';
-comment on column centralcloud.incoming.refusal is 'Why the record is refused; null when it is not.';
-
-select pg_catalog.pg_extension_config_dump('centralcloud.holding', '');
-select pg_catalog.pg_extension_config_dump('centralcloud.contribution', '');
-select pg_catalog.pg_extension_config_dump('centralcloud.evidence', '');
+comment on column centralcloud.incoming.verdict
+is 'What becomes of it: stored, superseded (a greater version is known or came with it) or refused.';
+comment on column centralcloud.incoming.reason is 'Why it is refused; null when it is not.';
+comment on column centralcloud.incoming.twin is 'Whether another state has the same version.';

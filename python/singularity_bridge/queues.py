@@ -1,4 +1,4 @@
-"""Lanes: the database's queues of outgoing messages, each sent by its own task so that none waits."""
+"""The queues of outgoing messages that the database has, each sent by its own task so that none waits."""
 
 import asyncio
 import base64
@@ -17,16 +17,16 @@ from singularity_bridge.backoff import Backoff, pause
 from singularity_bridge.broker import Broker, SendError, UnsendableError
 from singularity_bridge.database import Database, Outgoing
 from singularity_bridge.errors import BrokerLost, describe
-from singularity_bridge.plan import LanePlan
+from singularity_bridge.plan import QueuePlan
 from singularity_bridge.reporter import Reporter
 from singularity_bridge.streams import Streams, StreamState
 
-LANE_BYTES = 4 * 1024 * 1024
-"""About as much of one lane is under way at once, whatever its window."""
+QUEUE_BYTES = 4 * 1024 * 1024
+"""About as much of one queue is under way at once, whatever its window."""
 FIRST_BYTES = 512 * 1024.0
 """How large messages are taken to be before any was seen."""
 
-logger = structlog.get_logger("bridge.lanes")
+logger = structlog.get_logger("bridge.queues")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class _Sent:
     known: dict[str, StreamState]  # the streams when it was sent
 
 
-class Lane:
-    """Sends what one lane holds, with up to its window of messages under way."""
+class Queue:
+    """Sends what one queue holds, with up to its window of messages under way."""
 
     def __init__(
         self,
-        plan: LanePlan,
+        plan: QueuePlan,
         database: Database,
         *,
         broker: Broker,
@@ -92,14 +92,14 @@ class Lane:
                 answer.set_exception(SendError(reason))
 
     async def _drain(self) -> None:
-        """Fetch and send until the lane is empty, then have the bell armed again."""
+        """Fetch and send until the queue is empty, then have the bell armed again."""
         sent_any = False
         while (wanted := await self._free_places()) > 0:
             try:
                 messages = await self._fetch(wanted)
             except psycopg.Error as error:
                 self._slow_down()
-                logger.error("cannot fetch messages to send", lane=self.name, error=describe(error))  # noqa: TRY400
+                logger.error("cannot fetch messages to send", queue=self.name, error=describe(error))  # noqa: TRY400
                 return
             await self._send(messages)
             sent_any = sent_any or bool(messages)
@@ -128,8 +128,8 @@ class Lane:
         await pause(self._not_before - asyncio.get_running_loop().time(), self._halted)
         while not self._halted.is_set():
             free = self._window - len(self._under_way) - len(self._tasks)
-            if free > 0 and self._bytes < LANE_BYTES:
-                fitting = int((LANE_BYTES - self._bytes) / max(self._usual_bytes, 1.0))
+            if free > 0 and self._bytes < QUEUE_BYTES:
+                fitting = int((QUEUE_BYTES - self._bytes) / max(self._usual_bytes, 1.0))
                 return max(1, min(free, fitting))
             self._freed.clear()
             await self._freed.wait()

@@ -1,0 +1,335 @@
+-- What is valid, once: learn() and learn_many() raise the reason, a receiving side refuses the record with it.
+
+create or replace function @extschema@.record_refusal(given @extschema@.wire_record) returns @extschema@.refusal
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce(
+        @extschema@.key_refusal(given.namespace, given.kind, given.name),
+        @extschema@.version_refusal(given.version),
+        case given.record_type
+            when 'holding' then @extschema@.holding_refusal(given)
+            when 'evidence' then @extschema@.evidence_refusal(given)
+            else @extschema@.refuse('22023', format('%L is neither holding nor evidence', left(given.record_type, 100)))
+        end
+    );
+end
+$$;
+
+comment on function @extschema@.record_refusal(@extschema@.wire_record)
+is 'Why a record of a contribution, or one that the authority gives back, is not valid; null when it is.';
+
+create or replace function @extschema@.holding_refusal(given @extschema@.wire_record) returns @extschema@.refusal
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if coalesce(given.withdrawn_up_to, 0) > given.version then
+        return @extschema@.refuse('22023', 'it is withdrawn in its own future');
+    elsif given.variant is not null then
+        return coalesce(
+            @extschema@.content_refusal(given.content), @extschema@.variant_refusal(given.variant, given.content),
+            @extschema@.summary_refusal(given.summary), @extschema@.tags_refusal(given.tags)
+        );
+    elsif given.withdrawn_up_to is distinct from given.version then
+        return @extschema@.refuse('22023', 'it has no variant and is not withdrawn');
+    end if;
+    return coalesce(@extschema@.summary_refusal(given.summary), @extschema@.tags_refusal(given.tags));
+end
+$$;
+
+comment on function @extschema@.holding_refusal(@extschema@.wire_record) is 'Why the state of a holding is not valid; null when it is.';
+
+create or replace function @extschema@.evidence_refusal(given @extschema@.wire_record) returns @extschema@.refusal
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case
+        when given.incarnation is null or given.last_used_at is null
+            then @extschema@.refuse('22004', 'incarnation or last_used_at is missing')
+        when not isfinite(given.last_used_at) then @extschema@.refuse('22023', 'last_used_at is not finite')
+        else coalesce(
+            @extschema@.variant_refusal(given.variant),
+            @extschema@.counters_refusal(given.uses, given.successes, given.failures)
+        )
+    end;
+end
+$$;
+
+comment on function @extschema@.evidence_refusal(@extschema@.wire_record) is 'Why the state of evidence is not valid; null when it is.';
+
+create or replace function @extschema@.refined_refusal(given @extschema@.wire_refined) returns @extschema@.refusal
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce(
+        @extschema@.key_refusal(given.namespace, given.kind, given.name),
+        @extschema@.version_refusal(given.revision, 'revision'),
+        case
+            when given.removed then null
+            when given.level is null then @extschema@.refuse('22004', 'level is missing')
+            when not coalesce(given.confidence between 0 and 1, false)
+                then @extschema@.refuse('22023', format('confidence is %s', coalesce(given.confidence::text, 'missing')))
+            else coalesce(
+                @extschema@.content_refusal(given.content), @extschema@.variant_refusal(given.variant, given.content),
+                @extschema@.summary_refusal(given.summary), @extschema@.tags_refusal(given.tags),
+                @extschema@.counters_refusal(given.uses, given.successes, given.uses - given.successes)
+            )
+        end
+    );
+end
+$$;
+
+comment on function @extschema@.refined_refusal(@extschema@.wire_refined) is 'Why an artifact that the authority sends is not valid; null when it is.';
+
+create or replace function @extschema@.key_refusal(namespace text, kind text, name text) returns @extschema@.refusal
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(
+        @extschema@.token_refusal(namespace, 'namespace'), @extschema@.token_refusal(kind, 'kind'),
+        @extschema@.name_refusal(name)
+    )
+$$;
+
+comment on function @extschema@.key_refusal(text, text, text) is 'Why namespace, kind and name are no key of an artifact; null when they are.';
+
+create or replace function @extschema@.token_refusal(value text, field text) returns @extschema@.refusal
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if value ~ '^[a-z0-9_-]{1,64}$' then
+        return null;
+    end if;
+    return @extschema@.refuse(
+        case when value is null then '22004' else '22023' end,
+        coalesce(format('%s %L is not valid', field, left(value, 100)), field || ' must not be null'),
+        format('A %s has 1 to 64 characters out of a to z, 0 to 9, _ and -.', field)
+    );
+end
+$$;
+
+comment on function @extschema@.token_refusal(text, text)
+is 'Why a namespace or kind (the field says which) is not valid; null when it is.';
+
+create or replace function @extschema@.name_refusal(name text) returns @extschema@.refusal
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- the control characters of ASCII and Latin-1 and the blanks of Unicode, by number: no editor can change them, and
+    -- they do not depend on the locale as \s does
+    control constant text := '[\u0001-\u001f\u007f-\u009f]';
+    blank constant text := '[\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]';
+    reason constant text := case
+        when name is null then 'name must not be null'
+        when octet_length(name) not between 1 and 512
+            then format('name %L has %s bytes', left(name, 100), octet_length(name))
+        when name <> normalize(name, nfc) then format('name %L is not in Unicode form NFC', left(name, 100))
+        when name ~ control or name ~ ('^' || blank || '|' || blank || '$')
+            then format('name %L has control characters or outer blanks', left(name, 100))
+    end;
+begin
+    if reason is null then
+        return null;
+    end if;
+    return @extschema@.refuse(
+        case when name is null then '22004' else '22023' end, reason,
+        'A name has 1 to 512 bytes, no control characters and no outer blanks.'
+    );
+end
+$$;
+
+comment on function @extschema@.name_refusal(text) is 'Why a name is not valid; null when it is.';
+
+create or replace function @extschema@.content_refusal(content jsonb) returns @extschema@.refusal
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    size constant integer := octet_length(content::text);
+begin
+    if content is null or jsonb_typeof(content) = 'null' then
+        return @extschema@.refuse('22004', 'content must not be null',
+            'Pass any other JSON: an object, an array, a string, a number or a boolean.');
+    elsif size > @extschema@.content_limit() then
+        return @extschema@.refuse('54000', format('content has %s bytes, the limit is %s', size, @extschema@.content_limit()),
+            'Store the large part elsewhere and keep a reference, or divide the artifact.');
+    end if;
+    return null;
+end
+$$;
+
+comment on function @extschema@.content_refusal(jsonb) is 'Why content is not valid: null or larger than content_limit(); null when it is.';
+
+create or replace function @extschema@.summary_refusal(summary text) returns @extschema@.refusal
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if octet_length(summary) > 4096 then
+        return @extschema@.refuse('54000', format('summary has %s bytes, the limit is 4096', octet_length(summary)),
+            'Keep the summary to a few sentences; the rest belongs into content.');
+    end if;
+    return null;
+end
+$$;
+
+comment on function @extschema@.summary_refusal(text) is 'Why a summary is not valid: over 4096 bytes; null when it is.';
+
+create or replace function @extschema@.tags_refusal(tags text[]) returns @extschema@.refusal
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    tag text;
+begin
+    if cardinality(tags) > 64 then
+        return @extschema@.refuse('54000', format('there are %s tags, the limit is 64', cardinality(tags)),
+            'Keep the tags that people search by.');
+    end if;
+    foreach tag in array coalesce(tags, '{}') loop
+        if tag is null or octet_length(tag) not between 1 and 128 then
+            return @extschema@.refuse('22023', format('tag %L is not valid', left(tag, 100)), 'A tag has 1 to 128 bytes.');
+        end if;
+    end loop;
+    return null;
+end
+$$;
+
+comment on function @extschema@.tags_refusal(text[])
+is 'Why tags are not valid: more than 64, or one that is null or not 1 to 128 bytes; null when they are.';
+
+create or replace function @extschema@.version_refusal(version bigint, field text default 'version')
+returns @extschema@.refusal
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if version between 1 and 9000000000000000000 then
+        return null;
+    end if;
+    return @extschema@.refuse('22023', format('%s is %s', field, coalesce(version || ', out of range', 'missing')));
+end
+$$;
+
+comment on function @extschema@.version_refusal(bigint, text) is 'Why the number of a state is not valid; null when it is.';
+
+create or replace function @extschema@.variant_refusal(variant text, content jsonb default null)
+returns @extschema@.refusal
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case
+        when variant is null then @extschema@.refuse('22004', 'variant is missing')
+        when variant !~ '^[0-9a-f]{64}$' then @extschema@.refuse('22023', 'variant is not a sha-256 in hex')
+        when variant <> @extschema@.variant_of(content)
+            then @extschema@.refuse('22023', 'variant is not the hash of the content')
+    end;
+end
+$$;
+
+comment on function @extschema@.variant_refusal(text, jsonb)
+is 'Why the key of a content is not valid, or not that of the content when one is given; null when it is.';
+
+create or replace function @extschema@.counters_refusal(uses bigint, successes bigint, failures bigint)
+returns @extschema@.refusal
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case
+        when num_nulls(uses, successes, failures) > 0 then @extschema@.refuse('22004', 'counters are missing')
+        -- so that the sum over all instances stays a bigint
+        when greatest(uses, successes, failures) > 1000000000000
+            then @extschema@.refuse('22023', 'counters are out of range')
+        when least(uses, successes, failures) < 0 or uses is distinct from successes + failures
+            then @extschema@.refuse('22023', 'counters do not add up')
+    end;
+end
+$$;
+
+comment on function @extschema@.counters_refusal(bigint, bigint, bigint) is 'Why counters of outcomes are not valid; null when they are.';
+
+create or replace function @extschema@.refuse(error_code text, reason text, hint text default null)
+returns @extschema@.refusal
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    made @extschema@.refusal;
+begin
+    made.error_code := refuse.error_code;
+    made.reason := refuse.reason;
+    made.hint := refuse.hint;
+    return made;
+end
+$$;
+
+comment on function @extschema@.refuse(text, text, text) is 'A refusal of these parts.';
+
+create or replace function @extschema@.raise_refusal(given @extschema@.refusal) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if given.hint is not null then
+        raise exception using errcode = given.error_code, message = given.reason, hint = given.hint;
+    elsif given.reason is not null then
+        raise exception using errcode = given.error_code, message = given.reason;
+    end if;
+end
+$$;
+
+comment on function @extschema@.raise_refusal(@extschema@.refusal) is 'Raises a refusal as an error; does nothing for null.';
+
+create or replace function @extschema@.check_token(value text, field text) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform @extschema@.raise_refusal(@extschema@.token_refusal(value, field));
+    return value;
+end
+$$;
+
+comment on function @extschema@.check_token(text, text)
+is 'Returns a namespace or kind that fits its grammar; raises 22004 or 22023 otherwise.';
+
+create or replace function @extschema@.check_name(name text) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    result constant text := normalize(name, nfc);
+begin
+    perform @extschema@.raise_refusal(@extschema@.name_refusal(result));
+    return result;
+end
+$$;
+
+comment on function @extschema@.check_name(text)
+is 'Returns a name in Unicode form NFC; raises 22004 or 22023 when it is null, not 1 to 512 bytes, '
+'or has control characters or outer blanks.';
+
+create or replace function @extschema@.check_key(
+    inout namespace text, inout kind text, inout name text, out artifact_id uuid
+)
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    namespace := @extschema@.check_token(namespace, 'namespace');
+    kind := @extschema@.check_token(kind, 'kind');
+    name := @extschema@.check_name(name);
+    artifact_id := @extschema@.artifact_id(namespace, kind, name);
+end
+$$;
+
+comment on function @extschema@.check_key(text, text, text)
+is 'The key of an artifact, its name in Unicode form NFC, with the id; raises 22004 or 22023 for what is not valid.';

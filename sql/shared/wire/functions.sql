@@ -1,0 +1,107 @@
+create or replace function @extschema@.encode_message(body jsonb) returns bytea
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select convert_to((body || '{"v": 1}'::jsonb)::text, 'UTF8') $$;
+
+comment on function @extschema@.encode_message(jsonb) is 'The bytes of a message, with the schema version in it.';
+
+create or replace function @extschema@.decode_message(payload bytea) returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    body jsonb := convert_from(payload, 'UTF8')::jsonb;
+begin
+    if jsonb_typeof(body) <> 'object' or jsonb_typeof(body -> 'type') is distinct from 'string' then
+        raise exception using errcode = 'invalid_parameter_value', message = 'message is not a JSON object with a type';
+    end if;
+    if body -> 'v' is distinct from '1'::jsonb then
+        raise exception using errcode = 'feature_not_supported',
+            message = format('message of schema version %s, this side knows version 1', coalesce(body ->> 'v', 'none')),
+            hint = 'Upgrade this side, then call replay_dead_letters().';
+    end if;
+    return body;
+end
+$$;
+
+comment on function @extschema@.decode_message(bytea)
+is 'The JSON object of a message; raises an error for bytes that are not one or are of an unknown schema version.';
+
+create or replace function @extschema@.message_limit() returns integer
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$ select coalesce((select b.max_payload from @extschema@.bridge_state as b), 1048576) / 2 $$;
+
+comment on function @extschema@.message_limit() is 'Size at which batches and pages are cut, in bytes: half of the broker''s payload limit.';
+
+create or replace function @extschema@.without_nulls(fields jsonb) returns jsonb
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    -- what is in content is its author's, nulls and all
+    select jsonb_strip_nulls(fields - 'content')
+        || case when fields -> 'content' <> 'null' then jsonb_build_object('content', fields -> 'content') else '{}' end
+$$;
+
+comment on function @extschema@.without_nulls(jsonb) is 'A JSON object as it is sent: without the fields that are null.';
+
+create or replace function @extschema@.encode_record(given @extschema@.wire_record) returns jsonb
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    -- versions before 0.3 know two fields by other names
+    select @extschema@.without_nulls(
+        to_jsonb(given)
+        || jsonb_build_object('what', given.record_type, 'withdrawn_through', given.withdrawn_up_to)
+    )
+$$;
+
+comment on function @extschema@.encode_record(@extschema@.wire_record) is 'A record as JSON, also for a reader of version 0.1 or 0.2.';
+
+create or replace function @extschema@.read_records(records jsonb) returns setof @extschema@.wire_record
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.*
+    from jsonb_array_elements(records) as e
+    cross join lateral jsonb_populate_record(null::@extschema@.wire_record, case
+        -- of version 0.1 or 0.2
+        when e.value ? 'what' and not e.value ? 'record_type' then e.value || jsonb_build_object(
+            'record_type', e.value -> 'what', 'withdrawn_up_to', e.value -> 'withdrawn_through'
+        )
+        else e.value
+    end) as r
+$$;
+
+comment on function @extschema@.read_records(jsonb) is 'The records in a JSON array, also of a writer of version 0.1 or 0.2.';
+
+create or replace function @extschema@.topic_name(namespace text, kind text) returns text
+language sql immutable parallel safe
+begin atomic
+    select namespace || '/' || kind;
+end;
+
+comment on function @extschema@.topic_name(text, text) is 'Name of a topic in messages: namespace/kind.';
+
+create or replace function @extschema@.topic_parts(topic text, out namespace text, out kind text)
+language sql immutable parallel safe
+begin atomic
+    select split_part(topic, '/', 1) as namespace, split_part(topic, '/', 2) as kind;
+end;
+
+comment on function @extschema@.topic_parts(text) is 'Namespace and kind of a topic that topic_name() named.';
+
+create or replace function @extschema@.read_heads(heads jsonb)
+returns table (namespace text, kind text, head bigint)
+language sql immutable parallel safe
+begin atomic
+    select
+        t.namespace,
+        t.kind,
+        h.value::bigint as head
+    from jsonb_each_text(heads) as h
+    cross join lateral @extschema@.topic_parts(h.key) as t;
+end;
+
+comment on function @extschema@.read_heads(jsonb)
+is 'Topics and the numbers of their last changes, from a JSON object of namespace/kind and number.';

@@ -1,0 +1,30 @@
+create table singularity.authority (
+    only_row boolean primary key default true check (only_row),
+    heard_at timestamptz,
+    epoch text,
+    stream_created text,
+    stream_passed bigint,
+    hello_sent_at timestamptz,
+    welcomed_at timestamptz,
+    backfill_after xid8,
+    session_id uuid not null default gen_random_uuid(),
+    stream_awaited bigint,
+    twin_at timestamptz
+);
+
+comment on table singularity.authority is 'What this instance knows of the authority: one row, none before the first connect.';
+comment on column singularity.authority.only_row is 'Always true: there is one row at most.';
+comment on column singularity.authority.heard_at is 'When any message of the authority last came.';
+comment on column singularity.authority.epoch is 'The authority''s epoch: another one after each start of it.';
+comment on column singularity.authority.stream_created is 'Which contribution stream the authority reads: when it was created.';
+comment on column singularity.authority.stream_passed is 'Up to which number of that stream the authority has applied everything.';
+comment on column singularity.authority.hello_sent_at is 'When this instance last said hello.';
+comment on column singularity.authority.welcomed_at is 'When the authority last answered a hello; null for a new connection.';
+comment on column singularity.authority.backfill_after
+is 'The transaction of a connect: when all that were open then have ended, what they learned is queued too.';
+comment on column singularity.authority.session_id is 'Id of the present session of the bridge: by it the authority notices two databases under one name.';
+comment on column singularity.authority.stream_awaited
+is 'Up to which number of the stream the authority must have read before it knows all that this instance ever sent.';
+comment on column singularity.authority.twin_at is 'Since when the authority hears two databases speak as this instance; null for not.';
+
+select pg_catalog.pg_extension_config_dump('singularity.authority', '');

@@ -1,0 +1,261 @@
+create or replace function singularity.follow(kind text, namespace text default 'default') returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    insert into singularity.followed_topic (namespace, kind)
+    values (singularity.check_token(follow.namespace, 'namespace'), singularity.check_token(follow.kind, 'kind'))
+    on conflict do nothing
+$$;
+
+comment on function singularity.follow(text, text)
+is 'Keeps everything that the authority knows of a kind in a namespace here, for use offline, from now on and as it changes. '
+'Errors: 22004 and 22023 for a kind or namespace that is not valid.';
+
+create or replace function singularity.unfollow(kind text, namespace text default 'default') returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    delete from singularity.followed_topic as t
+    where t.namespace = singularity.check_token(unfollow.namespace, 'namespace')
+        and t.kind = singularity.check_token(unfollow.kind, 'kind')
+$$;
+
+comment on function singularity.unfollow(text, text)
+is 'Stops following a kind in a namespace; what is here already stays, and is still refreshed.';
+
+create or replace function singularity.topics_to_fetch() returns setof singularity.topic
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select t.* from singularity.topic as t
+    where t.position < t.head and singularity.is_over(t.requested_at, '10 seconds')
+        and singularity.is_online()
+$$;
+
+comment on function singularity.topics_to_fetch() is 'Topics that lag behind the authority and have no page under way.';
+
+create or replace function singularity.next_change_requests(max_requests integer)
+returns table (message_id text, payload bytea)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+    with due as (
+        select t.namespace, t.kind from singularity.topics_to_fetch() as t limit max_requests
+    ), asked as (
+        update singularity.topic t set requested_at = clock_timestamp()
+        from due where t.namespace = due.namespace and t.kind = due.kind
+        returning t.namespace, t.kind, t.position, singularity.topic_name(t.namespace, t.kind) as topic
+    )
+    select 'changes:' || a.topic, singularity.encode_message(
+        singularity.request('changes', a.topic)
+        || jsonb_build_object('namespace', a.namespace, 'kind', a.kind, 'after', a.position)
+    )
+    from asked a;
+end
+$$;
+
+comment on function singularity.next_change_requests(integer) is 'Requests for pages of changes of topics that lag behind.';
+
+create or replace function singularity.apply_changes(body jsonb) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform singularity.apply_refined(body);
+    update singularity.topic t set requested_at = null, head = greatest(t.head, (body ->> 'head')::bigint)
+    where t.namespace = body ->> 'namespace' and t.kind = body ->> 'kind';
+end
+$$;
+
+comment on function singularity.apply_changes(jsonb) is 'Takes in a page of changes that was asked for.';
+
+create or replace function singularity.retry_changes(topic text) returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    -- not at once: topics_to_fetch() waits for 10 seconds
+    update singularity.topic as t set requested_at = clock_timestamp() - interval '8 seconds'
+    from singularity.topic_parts(retry_changes.topic) as p
+    where t.namespace = p.namespace and t.kind = p.kind
+$$;
+
+comment on function singularity.retry_changes(text) is 'A page that did not come is asked for again after a pause.';
+
+create or replace function singularity.apply_refined(body jsonb) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform singularity.receive_refined(body -> 'rows', body ->> 'epoch', false);
+    update singularity.topic t set
+        head = greatest(t.head, (body ->> 'to')::bigint),
+        -- also back, to what came late: what changed since, a removal perhaps, is fetched again
+        position = case when (body ->> 'from')::bigint <= t.position then (body ->> 'to')::bigint else t.position end
+    where t.namespace = body ->> 'namespace' and t.kind = body ->> 'kind';
+end
+$$;
+
+comment on function singularity.apply_refined(jsonb)
+is 'Takes in a push or a page of changes after number "from" up to "to"; where something is missing before it, the '
+'position stays and the page is asked for; after one that came late the position goes back to its end.';
+
+create or replace function singularity.receive_refined(given jsonb, epoch text, asked boolean) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    given_row jsonb;
+begin
+    begin
+        perform singularity.store_refined(given, epoch, asked);
+        return;
+    exception when others then
+        if singularity.is_transient(sqlstate) or asked and jsonb_array_length(given) = 1 then
+            raise;
+        end if;
+    end;
+    -- one of them is poison: each is tried alone
+    for given_row in select r.value from jsonb_array_elements(given) as r loop
+        begin
+            perform singularity.store_refined(jsonb_build_array(given_row), epoch, asked);
+        exception when others then
+            if singularity.is_transient(sqlstate) then
+                raise;
+            end if;
+            perform singularity.keep_dead_letter('refined row', singularity.encode_message(jsonb_build_object(
+                'type', 'refined', 'epoch', receive_refined.epoch, 'namespace', given_row -> 'namespace',
+                'kind', given_row -> 'kind', 'from', (given_row ->> 'revision')::bigint - 1,
+                'to', given_row -> 'revision', 'rows', jsonb_build_array(given_row)
+            )), '{}', sqlstate, sqlerrm);
+        end;
+    end loop;
+end
+$$;
+
+comment on function singularity.receive_refined(jsonb, text, boolean)
+is 'Takes in refined knowledge, see store_refined(); a row that cannot be stored becomes a dead letter and stops no other. An '
+'answer of one such row raises its error, so that the question stays open.';
+
+create or replace function singularity.store_refined(given jsonb, epoch text, asked boolean) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    stored uuid[];
+begin
+    perform singularity.raise_refusal(singularity.refined_refusal(r))
+    from jsonb_populate_recordset(null::singularity.wire_refined, given) as r;
+    with incoming as (
+        select distinct on (r.namespace, r.kind, r.name)
+            singularity.artifact_id(r.namespace, r.kind, r.name) as artifact_id, r.*
+        from jsonb_populate_recordset(null::singularity.wire_refined, given) as r
+        order by r.namespace, r.kind, r.name, r.revision desc
+    ), wanted as (
+        select i.* from incoming i
+        left join singularity.central_copy c using (artifact_id)
+        left join lateral singularity.present_holding(i.artifact_id) as h on true
+        where case
+            -- also one that was forgotten: it may be learned again before delete_forgotten_copies()
+            when c.artifact_id is not null then c.epoch <> store_refined.epoch or c.revision <= i.revision
+            when h.artifact_id is not null then h.variant is not null
+            else asked or exists (
+                select from singularity.followed_topic t where t.namespace = i.namespace and t.kind = i.kind
+            )
+        end
+    ), removed as (
+        delete from singularity.central_copy c using wanted w
+        where w.removed and c.artifact_id = w.artifact_id
+    ), kept as (
+        insert into singularity.central_copy as c (
+            artifact_id, namespace, kind, name, variant, content, summary, tags, level, confidence, uses, successes,
+            pinned, revision, epoch
+        )
+        select
+            artifact_id, namespace, kind, name, variant, content, summary, coalesce(tags, '{}'), level, confidence, uses,
+            successes, coalesce(pinned, false), revision, store_refined.epoch
+        from wanted
+        where removed is not true
+        on conflict (artifact_id) do update set
+            variant = excluded.variant, content = excluded.content, summary = excluded.summary, tags = excluded.tags,
+            level = excluded.level, confidence = excluded.confidence, uses = excluded.uses,
+            successes = excluded.successes, pinned = excluded.pinned, revision = excluded.revision,
+            epoch = excluded.epoch, fetched_at = excluded.fetched_at, unknown = false
+    )
+    select array_agg(w.artifact_id) into stored from wanted w;
+    if stored is not null then
+        perform singularity.index_artifacts(stored);
+    end if;
+end
+$$;
+
+comment on function singularity.store_refined(jsonb, text, boolean)
+is 'Takes in refined knowledge: of what was asked for all, else what is followed, held or cached here and not older than '
+'the copy; what was forgotten here stays forgotten. Raises what refined_refusal() finds.';
+
+create or replace function singularity.hear_heads(heads jsonb) returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    update singularity.topic as t set
+        head = h.head,
+        -- an authority that went back in time numbers anew: take the topic from its start
+        position = case when h.head < t.position then 0 else t.position end,
+        synced_at = case when h.head = t.position then now() else t.synced_at end
+    from singularity.read_heads(heads) as h
+    where t.namespace = h.namespace and t.kind = h.kind
+        and (t.head <> h.head or t.synced_at is null or t.synced_at < now() - interval '30 seconds');
+$$;
+
+comment on function singularity.hear_heads(jsonb)
+is 'Notes the heads of topics, a JSON object of namespace/kind and number; a head beyond the position is a page to fetch.';
+
+create or replace function singularity.watch_topics(heads jsonb) returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    insert into singularity.topic (namespace, kind, position, head)
+    select h.namespace, h.kind, h.head, h.head from singularity.read_heads(heads) as h
+    on conflict do nothing;
+$$;
+
+comment on function singularity.watch_topics(jsonb)
+is 'Starts to watch topics that this instance now holds something of, from the heads that came with it.';
+
+create or replace function singularity.prepare_topics() returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    -- a topic that is followed from now on is wanted from its start
+    insert into singularity.topic as t (namespace, kind, followed)
+    select f.namespace, f.kind, true from singularity.followed_topic f
+    where not exists (
+        select from singularity.topic s where s.namespace = f.namespace and s.kind = f.kind and s.followed
+    )
+    on conflict (namespace, kind) do update set followed = true, position = 0;
+    update singularity.topic t set followed = false
+    where t.followed and not exists (
+        select from singularity.followed_topic f where f.namespace = t.namespace and f.kind = t.kind
+    );
+end
+$$;
+
+comment on function singularity.prepare_topics() is 'Makes the topics that are followed, or no longer, known to the bridge.';
+
+create or replace function singularity.delete_forgotten_copies() returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    delete from singularity.central_copy as c
+    using singularity.holding as h
+    where h.artifact_id = c.artifact_id and h.variant is null and singularity.is_forgotten(c.artifact_id);
+$$;
+
+comment on function singularity.delete_forgotten_copies() is 'Deletes central copies of what was forgotten here.';
