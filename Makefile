@@ -6,6 +6,7 @@ VENV := .venv/bin
 PGXS_MAKE = $(MAKE) --no-print-directory -C extension PG_CONFIG='$(PG_CONFIG)'
 SERVER_FILES = $(DESTDIR)$$($(PG_CONFIG) --sharedir)/singularity
 ADMIN = $(if $(DESTDIR),,$(if $(shell test -w "$$($(PG_CONFIG) --sharedir)/extension" || echo no),sudo))
+RELEASE := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/singularity.control)
 TYPED := python tests extension
 export PG_CONFIG
 
@@ -84,7 +85,7 @@ LOCK = $(VENV)/uv pip compile --universal --python-version 3.11 --generate-hashe
   --custom-compile-command 'make lock'
 
 # A shell condition: every file that `install` would copy is there and equal.
-INSTALLED = ( cd extension; for file in *.control *--*.sql; do \
+INSTALLED = ( cd extension; for file in *.control *--$(RELEASE).sql; do \
   cmp -s "$$file" "$(DESTDIR)$$($(PG_CONFIG) --sharedir)/extension/$$file" || exit 1; done )
 
 # Runs command $(2) and closes with one line about the target $(1).

@@ -3,8 +3,19 @@
 Usage: build.py EXTENSION VERSION > EXTENSION--VERSION.sql
        build.py EXTENSION FROM VERSION > EXTENSION--FROM--VERSION.sql
 
-An upgrade script is what extension/upgrade/EXTENSION--FROM--VERSION.sql says, then every source but tables.sql. There
-the line "-- include FILE" stands for a source of tables that is new.
+An upgrade script is the steps that lead from FROM to VERSION, one after the other, then every source but tables.sql. A
+step, extension/upgrade/EXTENSION--OLD--NEW.sql, is written by hand for one version and the next:
+
+- It changes what the sources do not make anew: tables, types, sequences and indexes, with their rows and comments.
+  These are as OLD had them.
+- Functions and views are not OLD's: they are those of the version that the upgrade began with, less what steps before
+  have dropped. A step calls none of them, not in a default either, and drops them with IF EXISTS.
+- It drops what is gone, and what CREATE OR REPLACE would refuse: a function whose result or argument names changed, a
+  view whose columns did.
+- Before it drops or retypes a column or a type it drops what hangs on it in any older version: views, functions with a
+  BEGIN ATOMIC body, functions that take or return the type. The sources make them again.
+- In the step to the version in work the line "-- include FILE" stands for a source of new tables. On release the
+  file's text takes the line's place: the file goes on changing.
 """
 
 import re
@@ -17,7 +28,7 @@ INCLUDE = re.compile(r"^-- include (\S+)$", re.MULTILINE)
 
 
 class BuildError(Exception):
-    """The manifest and the files under sql/ do not agree."""
+    """The manifest, the files under sql/ and the steps do not agree."""
 
 
 def main(arguments: list[str]) -> int:
@@ -50,19 +61,49 @@ def build_upgrade(sources: Path, extension: str, old: str, version: str, upgrade
     """Return the whole upgrade script."""
     names = read_manifest(sources / f"{extension}.manifest")
     check_complete(sources, extension, names)
-    changes = upgrades / f"{extension}--{old}--{version}.sql"
-    if not changes.is_file():
-        raise BuildError(f"there is no {changes}")
+    *past, last = find_steps(upgrades, extension, old, version)
+    changes = [*map(read_past_step, past), read_last_step(last, sources, names)]
+    guard = f"\\echo Use \"ALTER EXTENSION {extension} UPDATE TO '{version}'\" to load this file. \\quit\n\n"
+    script = guard + "\n".join(changes)
+    script += "".join(section(sources, name) for name in names if not name.endswith("/tables.sql"))
+    return script.replace("@extension@", extension).replace("@version@", version)
+
+
+def find_steps(upgrades: Path, extension: str, old: str, version: str) -> list[Path]:
+    """Return the steps from one version to another, in order."""
+    steps: dict[str, Path] = {}
+    for step in sorted(upgrades.glob(f"{extension}--*--*.sql")):
+        start = step.stem.split("--")[1]
+        if start in steps:
+            raise BuildError(f"two steps begin with {start}: {steps[start].name} and {step.name}")
+        steps[start] = step
+    found: list[Path] = []
+    reached = old
+    while not found or reached != version:
+        if reached not in steps:
+            raise BuildError(f"no step from {reached} on the way to {version}: {extension}--{reached}--….sql")
+        found.append(steps.pop(reached))
+        reached = found[-1].stem.split("--")[2]
+    return found
+
+
+def read_past_step(step: Path) -> str:
+    """Return a step between released versions; raise BuildError when it takes over what today's sources say."""
+    text = step.read_text(encoding="utf-8")
+    if line := INCLUDE.search(text):
+        raise BuildError(f"{step.name} is a step of the past: write the text of {line[1]} into it")
+    return text
+
+
+def read_last_step(step: Path, sources: Path, names: list[str]) -> str:
+    """Return the step to the version in work, with the sources that it includes."""
 
     def included(line: re.Match[str]) -> str:
         if line[1] not in names:
-            raise BuildError(f"included in {changes.name} but not listed in {extension}.manifest: {line[1]}")
+            raise BuildError(f"included in {step.name} but not listed in the manifest: {line[1]}")
         return section(sources, line[1]).strip()
 
-    guard = f"\\echo Use \"ALTER EXTENSION {extension} UPDATE TO '{version}'\" to load this file. \\quit\n\n"
-    script = guard + INCLUDE.sub(included, changes.read_text(encoding="utf-8"))
-    script += "".join(section(sources, name) for name in names if not name.endswith("/tables.sql"))
-    return script.replace("@extension@", extension).replace("@version@", version)
+    return INCLUDE.sub(included, step.read_text(encoding="utf-8"))
 
 
 def read_manifest(manifest: Path) -> list[str]:

@@ -24,8 +24,9 @@ class Cluster(Process):
 
     Only the socket's folder, which nobody else may enter, guards it: roles log in without a password. With
     `tcp=True` it listens on a free loopback port as well, for tests of what only TCP does. `fsync=False` is
-    faster where nothing crashes. `settings` go into postgresql.conf (values are quoted here). For
-    root, the server runs as the user `postgres`.
+    faster where nothing crashes. `settings` go into postgresql.conf (values are quoted here). `programs` is
+    the folder of the program `postgres` where it is not `bin_folder()`. For root, the server runs as the user
+    `postgres`.
     """
 
     superuser = "postgres"
@@ -39,6 +40,7 @@ class Cluster(Process):
         settings: Mapping[str, str] | None = None,
         fsync: bool = True,
         tcp: bool = False,
+        programs: Path | None = None,
     ) -> None:
         self._own_folder = folder is None
         self.folder = folder or scratch_folder()
@@ -48,6 +50,7 @@ class Cluster(Process):
         self.tcp = tcp
         self.port = free_port() if tcp else 5432
         self.settings = {"fsync": "on" if fsync else "off", **(settings or {})}
+        self.programs = programs or bin_folder()
         self._user = server_user()
 
     def start(self) -> None:
@@ -55,7 +58,7 @@ class Cluster(Process):
         if not self.data.exists():
             self._initialise()
         self._launch(
-            [bin_folder() / "postgres", "-D", self.data], user=self._user, death_signal=signal.SIGQUIT
+            [self.programs / "postgres", "-D", self.data], user=self._user, death_signal=signal.SIGQUIT
         )
         self._wait_ready(self._accepts)
 

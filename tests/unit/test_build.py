@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -91,29 +92,76 @@ def test_every_released_part_has_the_same_version() -> None:
 
 @pytest.fixture
 def upgrades(tmp_path: Path) -> Path:
+    """Make the steps from version 1 to 2 and from 2 to 3, which is in work."""
     folder = tmp_path / "upgrade"
-    write(folder / "demo--1--2.sql", "alter table thing;\n-- include shared/thing/tables.sql\n")
+    write(folder / "demo--1--2.sql", "alter table first;\n")
+    write(folder / "demo--2--3.sql", "alter table second;\n-- include shared/thing/tables.sql\n")
+    write(folder / "other--1--2.sql", "alter table other;\n")
     return folder
 
 
-def test_an_upgrade_is_what_changed_and_every_source_but_tables(sources: Path, upgrades: Path) -> None:
-    script = build.build_upgrade(sources, "demo", "1", "2", upgrades).splitlines()
+LAST_STEP = [
+    "alter table second;",
+    "-- -------------------- sql/shared/thing/tables.sql",
+    "create table @extschema@.thing (id int);",
+]
+
+
+@pytest.mark.parametrize(("old", "changes"), [("2", LAST_STEP), ("1", ["alter table first;", *LAST_STEP])])
+def test_an_upgrade_is_every_step_and_then_every_source_but_tables(
+    sources: Path, upgrades: Path, old: str, changes: list[str]
+) -> None:
+    script = build.build_upgrade(sources, "demo", old, "3", upgrades).splitlines()
     assert [line for line in script if line] == [
-        "\\echo Use \"ALTER EXTENSION demo UPDATE TO '2'\" to load this file. \\quit",
-        "alter table thing;",
-        "-- -------------------- sql/shared/thing/tables.sql",
-        "create table @extschema@.thing (id int);",
+        "\\echo Use \"ALTER EXTENSION demo UPDATE TO '3'\" to load this file. \\quit",
+        *changes,
         "-- -------------------- sql/demo/own.sql",
-        "select 'demo 2';",
+        "select 'demo 3';",
     ]
 
 
-def test_an_upgrade_that_nobody_wrote_is_named(sources: Path, upgrades: Path) -> None:
-    with pytest.raises(build.BuildError, match=r"there is no .*demo--0--2\.sql"):
-        build.build_upgrade(sources, "demo", "0", "2", upgrades)
+@pytest.mark.parametrize(
+    ("old", "version", "missing"), [("0", "3", "0"), ("1", "4", "3"), ("3", "3", "3"), ("2", "1", "3")]
+)
+def test_a_step_that_nobody_wrote_is_named(
+    sources: Path, upgrades: Path, old: str, version: str, missing: str
+) -> None:
+    with pytest.raises(build.BuildError, match=rf"no step from {missing} on the way to {version}"):
+        build.build_upgrade(sources, "demo", old, version, upgrades)
+
+
+def test_steps_in_a_circle_lead_nowhere(sources: Path, upgrades: Path) -> None:
+    write(upgrades / "demo--3--1.sql", "")
+    with pytest.raises(build.BuildError, match="no step from 1 on the way to 4"):
+        build.build_upgrade(sources, "demo", "1", "4", upgrades)
+
+
+def test_two_steps_from_one_version_are_named(sources: Path, upgrades: Path) -> None:
+    write(upgrades / "demo--1--3.sql", "")
+    with pytest.raises(
+        build.BuildError, match=r"two steps begin with 1: demo--1--2\.sql and demo--1--3\.sql"
+    ):
+        build.build_upgrade(sources, "demo", "2", "3", upgrades)
 
 
 def test_an_included_file_that_is_not_listed_is_named(sources: Path, upgrades: Path) -> None:
-    write(upgrades / "demo--1--2.sql", "-- include shared/other/tables.sql\n")
-    with pytest.raises(build.BuildError, match=r"not listed in demo\.manifest: shared/other/tables\.sql"):
-        build.build_upgrade(sources, "demo", "1", "2", upgrades)
+    write(upgrades / "demo--2--3.sql", "-- include shared/other/tables.sql\n")
+    with pytest.raises(
+        build.BuildError, match=r"in demo--2--3\.sql but not listed .*: shared/other/tables\.sql"
+    ):
+        build.build_upgrade(sources, "demo", "2", "3", upgrades)
+
+
+def test_a_step_of_the_past_includes_nothing(sources: Path, upgrades: Path) -> None:
+    write(upgrades / "demo--1--2.sql", "-- include shared/thing/tables.sql\n")
+    with pytest.raises(
+        build.BuildError, match=r"demo--1--2\.sql is a step of the past: .* shared/thing/tables\.sql"
+    ):
+        build.build_upgrade(sources, "demo", "1", "3", upgrades)
+
+
+def test_every_version_has_its_step_to_the_next() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = re.findall(r"^## (\S+) \(", changelog, re.MULTILINE)
+    wanted = {f"{one}--{old}--{new}.sql" for one in EXTENSIONS for new, old in pairwise(versions)}
+    assert {path.name for path in (ROOT / "extension/upgrade").iterdir()} == wanted

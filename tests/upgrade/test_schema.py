@@ -1,29 +1,33 @@
 """Upgrading from any released version gives the schema of a fresh install, with the data kept."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
-from tests.support import Row, rows
+from tests.authority.speaker import Speaker
+from tests.support import Relay, Row, rows, value
 from tests.upgrade.catalog import catalog, differences
-from tests.upgrade.conftest import CURRENT, EXTENSIONS, RELEASED, Extension, create, update
+from tests.upgrade.conftest import CURRENT, EXTENSIONS, RELEASED, WAYS, Extension, create, update
 
 from singularity_lab import Cluster, Database
 
 
 @pytest.fixture
-def old(cluster: Cluster, request: pytest.FixtureRequest) -> Any:
-    """Make a database of a released version; it is dropped afterwards."""
-    extension, version = request.param
-    database = create(cluster, f"old_{extension}", extension, version)
+def old(cluster: Cluster, extension: Extension, way: list[str]) -> Iterator[Database]:
+    """Make a database of the version that a way begins with; it is dropped afterwards."""
+    database = create(cluster, f"old_{extension}", extension, way[0])
     yield database
     cluster.drop_database(database.name)
 
 
-FROM = [(extension, version) for extension in EXTENSIONS for version in RELEASED]
-INSTANCE = [("singularity", version) for version in RELEASED]
+def on(*extensions: Extension, ways: list[list[str]] = WAYS) -> pytest.MarkDecorator:
+    """Go these ways of upgrading with these extensions."""
+    cases = [(extension, way) for extension in extensions for way in ways]
+    return pytest.mark.parametrize(
+        ("extension", "way"), cases, ids=["-".join([extension, *way]) for extension, way in cases]
+    )
 
 
 def test_there_is_a_released_version() -> None:
@@ -39,9 +43,18 @@ def fresh_catalog(cluster: Cluster, extension: Extension) -> dict[str, set[str]]
     return found
 
 
-@pytest.mark.parametrize("old", FROM, indirect=True, ids="-".join)
-def test_upgraded_equals_fresh(cluster: Cluster, old: Database) -> None:
-    update(old)
+def test_an_upgrade_is_one_step(cluster: Cluster) -> None:
+    query = "select path from pg_extension_update_paths(%s) where source = %s and target = %s"
+    with cluster.connect() as connection:
+        for extension in EXTENSIONS:
+            for version in RELEASED:
+                path = value(connection, query, extension, version, CURRENT)
+                assert path == f"{version}--{CURRENT}"
+
+
+@on(*EXTENSIONS)
+def test_upgraded_equals_fresh(cluster: Cluster, old: Database, way: list[str]) -> None:
+    update(old, *way[1:])
     with old.connect_superuser() as connection:
         upgraded = catalog(connection, old.extension)
     assert differences(upgraded, fresh_catalog(cluster, old.extension)) == []
@@ -50,7 +63,7 @@ def test_upgraded_equals_fresh(cluster: Cluster, old: Database) -> None:
     }
 
 
-@pytest.mark.parametrize("old", INSTANCE, indirect=True, ids="-".join)
+@on("singularity", ways=[[CURRENT]])
 @pytest.mark.parametrize(
     ("change", "sort"),
     [
@@ -66,8 +79,7 @@ def test_upgraded_equals_fresh(cluster: Cluster, old: Database) -> None:
         ("update pg_extension set extconfig = extconfig[2:] where extname = 'singularity'", "dumped"),
     ],
 )
-def test_a_difference_is_seen(cluster: Cluster, old: Database, change: str, sort: str) -> None:
-    update(old)
+def test_a_difference_is_seen(old: Database, change: str, sort: str) -> None:
     with old.connect_superuser() as connection:
         before = catalog(connection, "singularity")
         connection.execute(change.encode())
@@ -115,17 +127,17 @@ def seen(connection: psycopg.Connection) -> list[list[Row]]:
     return [rows(connection, query) for query in SEEN]
 
 
-@pytest.mark.parametrize("old", INSTANCE, indirect=True, ids="-".join)
-def test_everything_in_an_instance_is_kept(old: Database) -> None:
+@on("singularity")
+def test_everything_in_an_instance_is_kept(old: Database, way: list[str]) -> None:
     with old.connect() as connection:
         fill(connection)
         before = seen(connection)
         assert [query for query, found in zip(SEEN, before, strict=True) if not found] == []
-    update(old)
+    update(old, *way[1:])
     with old.connect() as connection:
-        added = {"reconcile_every"}
         after = seen(connection)
-        after[6] = [setting for setting in after[6] if setting["name"] not in added]
+        known = {setting["name"] for setting in before[6]}
+        after[6] = [setting for setting in after[6] if setting["name"] in known]
         assert after == before
         connection.execute("select singularity.learn('pattern', 'later', '1')")
         connection.execute("select singularity.record_outcome('pattern', 'thing', true)")
@@ -134,11 +146,50 @@ def test_everything_in_an_instance_is_kept(old: Database) -> None:
         ]
 
 
-@pytest.mark.parametrize("old", INSTANCE, indirect=True, ids="-".join)
-def test_an_upgraded_database_is_dumped_and_restored(cluster: Cluster, old: Database, tmp_path: Path) -> None:
+TOLD = (
+    "select artifact_id, namespace, kind, name, variant from centralcloud.artifact order by 1",
+    "select artifact_id, variant, content, summary, tags, uses, successes from centralcloud.variant order by 1, 2",
+    "select instance_id, artifact_id, variant, version, withdrawn_through from centralcloud.holding order by 1, 2",
+    "select instance_id, artifact_id, variant, incarnation, uses, version from centralcloud.evidence order by 1, 2",
+    "select instance_id, instance_name, environment from centralcloud.instance order by 1",
+    "select (s.artifact).name, s.content from centralcloud.search('galloping zebra') as s order by 1",
+)
+
+
+def told(connection: psycopg.Connection) -> list[list[Row]]:
+    """Return what an authority knows."""
+    return [rows(connection, query) for query in TOLD]
+
+
+@on("centralcloud")
+def test_everything_in_an_authority_is_kept(old: Database, way: list[str]) -> None:
+    ann, ben = Speaker(1), Speaker(2, "dev")
+    relay = Relay(old)
+    relay.give([ann.says(ann.holds("zebra", "thing"), ann.used(3, content="zebra", name="thing"))])
+    relay.give([ben.says(ben.holds("horse", "thing"), ben.used(1, 2, content="horse", name="thing"))])
+    relay.give([ben.says(ben.holds("gone", "gone"), ben.withdraws("gone"))])
+    relay.take("refined")
+    relay.close()
+    with old.connect_superuser() as connection:
+        before = told(connection)
+        assert [query for query, found in zip(TOLD, before, strict=True) if not found] == []
+        update(old, *way[1:])
+    with old.connect_superuser() as connection:
+        assert told(connection) == before
+        relay = Relay(old)
+        relay.give([ann.says(ann.used(4, content="zebra", name="thing"))])
+        relay.close()
+        uses = "select uses from centralcloud.variant where content = '\"zebra\"'"
+        assert value(connection, uses) == 4
+
+
+@on("singularity")
+def test_an_upgraded_database_is_dumped_and_restored(
+    cluster: Cluster, old: Database, way: list[str], tmp_path: Path
+) -> None:
     with old.connect() as connection:
         fill(connection)
-    update(old)
+    update(old, *way[1:])
     with old.connect() as connection:
         before = seen(connection)
     cluster.tool("pg_dump", "--format=custom", "--file", tmp_path / "dump", database=old.name)

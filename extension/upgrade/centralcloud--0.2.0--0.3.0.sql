@@ -1,0 +1,1 @@
+-- nothing yet that the sources do not make anew
