@@ -6,6 +6,8 @@ grant execute on function centralcloud.statistics() to centralcloud_reader;
 grant execute on function centralcloud.digest(uuid, text) to centralcloud_reader;
 grant execute on function centralcloud.artifact_id(text, text, text) to centralcloud_reader;
 grant execute on function centralcloud.variant_of(jsonb) to centralcloud_reader;
+-- the settings name it as a default
+grant execute on function centralcloud.default_group_cap() to centralcloud_reader, centralcloud_bridge;
 
 grant execute on function centralcloud.configure(jsonb) to centralcloud_curator;
 grant execute on function centralcloud.rescore(timestamptz) to centralcloud_curator;

@@ -62,7 +62,7 @@ ORDERS = {
 }
 
 
-@pytest.mark.parametrize("record_type", ORDERS)
+@pytest.mark.parametrize("what", ORDERS)
 @pytest.mark.parametrize("there_before", [False, True])
 def test_two_sessions_in_opposite_order(
     pair: Pair, instance_db: psycopg.Connection, what: str, there_before: bool

@@ -57,6 +57,9 @@ class TestMessages:
                     "content": {"do": "wait"},
                     "summary": "sum",
                     "tags": ["a", "b"],
+                    # for an authority before 0.3
+                    "what": "holding",
+                    "withdrawn_through": 0,
                 }
             ],
         }
@@ -92,7 +95,11 @@ class TestMessages:
         online.answer(online.question(), refined("thing"))
         db.outcome("thing")
         record = only(online.contributions())
-        assert (record["record_type"], record["name"], record["variant"]) == ("evidence", "thing", "0" * 64)
+        assert (record["record_type"], record["name"], record["variant"]) == (
+            "evidence",
+            "thing",
+            variant_of('"central"'),
+        )
 
     def test_oldest_first_and_at_most_300_records_a_message(self, db: Session, online: Relay) -> None:
         db.learn_many([{"kind": "fact", "name": f"{n}", "content": n} for n in range(650)])
@@ -284,7 +291,8 @@ class TestReceipts:
         online.receipt(receipt_for(only(online.contributions()), verdict, reason="blocked"))
         assert (db.status()["outbox_entries"], db.status()["set_aside"]) == (0, 1)
         assert db.row("select verdict, reason from singularity.delivery") == {
-            "verdict": verdict,
+            # what an authority before 0.3 calls "set aside" is refused as well
+            "verdict": "refused",
             "reason": "blocked",
         }
         db.learn("thing", "good")

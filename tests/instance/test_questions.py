@@ -314,7 +314,7 @@ class TestTrouble:
             ({"type": "welcome"}, "reply of type 'welcome' came for 'question:"),
             ({"v": 2}, "message of schema version 2, this side knows version 1"),
             ({"rows": [refined("zebra", level="perfect")]}, 'value for enum singularity.level: "perfect"'),
-            ({"rows": [refined("zebra", variant=None)]}, "null value in column"),
+            ({"rows": [refined("zebra", variant=None)]}, "variant is missing"),
         ],
     )
     def test_a_reply_that_cannot_be_applied_is_kept_and_the_question_stays_open(

@@ -8,14 +8,15 @@ begin
     return query
     with read as (
         select
-            b.n - 1 as message, b.speaker, centralcloud.artifact_id(r.namespace, r.kind, r.name) as artifact_id, r as record,
+            b.n - 1 as message, e.ordinality as place, b.speaker, centralcloud.artifact_id(r.namespace, r.kind, r.name) as artifact_id, r as record,
             r.record_type, r.version, case when r.record_type = 'evidence' then r.variant end as variant, r.incarnation,
             -- in this order for ever: what is equal must stay so after an upgrade, and nulls leave no trace
             md5(concat_ws('|', r.variant, r.withdrawn_up_to, r.summary, r.tags, r.uses, r.successes, r.failures,
                 extract(epoch from r.last_used_at))) as state_hash,
             (centralcloud.record_refusal(r)).reason
         from unnest(speakers, bodies) with ordinality as b (speaker, body, n)
-        cross join lateral centralcloud.read_records(b.body -> 'records') as r
+        cross join lateral jsonb_array_elements(b.body -> 'records') with ordinality as e
+        cross join lateral centralcloud.read_record(e.value) as r
     ), together as (
         select
             r.*,
@@ -49,7 +50,7 @@ begin
         where t.record_type = 'evidence' and e.artifact_id = t.artifact_id and e.variant = t.variant
             and e.instance_id = t.speaker and e.incarnation = t.incarnation
     ) as k on true
-    order by t.message;
+    order by t.message, t.place;
 end
 $$;
 
@@ -227,15 +228,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    speaker constant uuid := centralcloud.subject_instance(from_subject);
+    speaker uuid;
 begin
+    speaker := centralcloud.subject_instance(from_subject);
     return query
     select
         centralcloud.receipt_subject(speaker), null::jsonb,
         centralcloud.receipt(jsonb_agg(
             centralcloud.verdict_of(centralcloud.artifact_id(r.namespace, r.kind, r.name), r, 'refused', error)
         ), '{}')
-    from centralcloud.read_records(convert_from(from_payload, 'UTF8')::jsonb -> 'records') as r
+    from jsonb_array_elements(convert_from(from_payload, 'UTF8')::jsonb -> 'records') as e
+    cross join lateral centralcloud.read_record(e.value) as r
     where speaker is not null
     having count(*) > 0;
 exception when data_exception then

@@ -86,13 +86,15 @@ $$;
 comment on function @extschema@.refined_refusal(@extschema@.wire_refined) is 'Why an artifact that the authority sends is not valid; null when it is.';
 
 create or replace function @extschema@.key_refusal(namespace text, kind text, name text) returns @extschema@.refusal
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(
+begin
+    return coalesce(
         @extschema@.token_refusal(namespace, 'namespace'), @extschema@.token_refusal(kind, 'kind'),
         @extschema@.name_refusal(name)
-    )
+    );
+end
 $$;
 
 comment on function @extschema@.key_refusal(text, text, text) is 'Why namespace, kind and name are no key of an artifact; null when they are.';
@@ -107,7 +109,7 @@ begin
     end if;
     return @extschema@.refuse(
         case when value is null then '22004' else '22023' end,
-        coalesce(format('%s %L is not valid', field, left(value, 100)), field || ' must not be null'),
+        case when value is null then field || ' must not be null' else format('%s %L is not valid', field, left(value, 100)) end,
         format('A %s has 1 to 64 characters out of a to z, 0 to 9, _ and -.', field)
     );
 end
@@ -301,22 +303,6 @@ $$;
 comment on function @extschema@.check_token(text, text)
 is 'Returns a namespace or kind that fits its grammar; raises 22004 or 22023 otherwise.';
 
-create or replace function @extschema@.check_name(name text) returns text
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    result constant text := normalize(name, nfc);
-begin
-    perform @extschema@.raise_refusal(@extschema@.name_refusal(result));
-    return result;
-end
-$$;
-
-comment on function @extschema@.check_name(text)
-is 'Returns a name in Unicode form NFC; raises 22004 or 22023 when it is null, not 1 to 512 bytes, '
-'or has control characters or outer blanks.';
-
 create or replace function @extschema@.check_key(
     inout namespace text, inout kind text, inout name text, out artifact_id uuid
 )
@@ -324,9 +310,8 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    namespace := @extschema@.check_token(namespace, 'namespace');
-    kind := @extschema@.check_token(kind, 'kind');
-    name := @extschema@.check_name(name);
+    name := normalize(name, nfc);
+    perform @extschema@.raise_refusal(@extschema@.key_refusal(namespace, kind, name));
     artifact_id := @extschema@.artifact_id(namespace, kind, name);
 end
 $$;

@@ -35,45 +35,47 @@ as $$ select coalesce((select b.max_payload from @extschema@.bridge_state as b),
 comment on function @extschema@.message_limit() is 'Size at which batches and pages are cut, in bytes: half of the broker''s payload limit.';
 
 create or replace function @extschema@.without_nulls(fields jsonb) returns jsonb
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     -- what is in content is its author's, nulls and all
-    select jsonb_strip_nulls(fields - 'content')
-        || case when fields -> 'content' <> 'null' then jsonb_build_object('content', fields -> 'content') else '{}' end
+    return jsonb_strip_nulls(fields - 'content')
+        || case when fields -> 'content' <> 'null' then jsonb_build_object('content', fields -> 'content') else '{}' end;
+end
 $$;
 
 comment on function @extschema@.without_nulls(jsonb) is 'A JSON object as it is sent: without the fields that are null.';
 
 create or replace function @extschema@.encode_record(given @extschema@.wire_record) returns jsonb
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     -- versions before 0.3 know two fields by other names
-    select @extschema@.without_nulls(
+    return @extschema@.without_nulls(
         to_jsonb(given)
         || jsonb_build_object('what', given.record_type, 'withdrawn_through', given.withdrawn_up_to)
-    )
+    );
+end
 $$;
 
 comment on function @extschema@.encode_record(@extschema@.wire_record) is 'A record as JSON, also for a reader of version 0.1 or 0.2.';
 
-create or replace function @extschema@.read_records(records jsonb) returns setof @extschema@.wire_record
-language sql immutable parallel safe
+create or replace function @extschema@.read_record(given jsonb) returns @extschema@.wire_record
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-    select r.*
-    from jsonb_array_elements(records) as e
-    cross join lateral jsonb_populate_record(null::@extschema@.wire_record, case
+begin
+    if given ? 'what' and not given ? 'record_type' then
         -- of version 0.1 or 0.2
-        when e.value ? 'what' and not e.value ? 'record_type' then e.value || jsonb_build_object(
-            'record_type', e.value -> 'what', 'withdrawn_up_to', e.value -> 'withdrawn_through'
-        )
-        else e.value
-    end) as r
+        given := given || jsonb_build_object('record_type', given -> 'what', 'withdrawn_up_to', given -> 'withdrawn_through');
+    end if;
+    return jsonb_populate_record(null::@extschema@.wire_record, given);
+end
 $$;
 
-comment on function @extschema@.read_records(jsonb) is 'The records in a JSON array, also of a writer of version 0.1 or 0.2.';
+comment on function @extschema@.read_record(jsonb) is 'A record from JSON, also of a writer of version 0.1 or 0.2.';
 
 create or replace function @extschema@.topic_name(namespace text, kind text) returns text
 language sql immutable parallel safe

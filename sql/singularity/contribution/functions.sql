@@ -113,25 +113,34 @@ comment on function singularity.dequeue_entries(integer) is 'The holdings and ev
 
 create or replace function singularity.record_to_send(artifact_id uuid, variant text, incarnation uuid)
 returns singularity.wire_record
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select jsonb_populate_record(null::singularity.wire_record, s.state)
-    from (
-        select '{"record_type": "holding"}'::jsonb || case
-            when h.withdrawn_up_to < h.version then to_jsonb(h) - 'incarnation'
-            else jsonb_build_object('namespace', h.namespace, 'kind', h.kind, 'name', h.name, 'version', h.version,
-                'withdrawn_up_to', h.withdrawn_up_to)
-        end
-        from singularity.holding_to_send(record_to_send.artifact_id) as h
-        where record_to_send.variant = '' and singularity.is_for_authority(record_to_send.artifact_id)
-        union all
-        select '{"record_type": "evidence"}' || to_jsonb(e)
-        from singularity.evidence as e
-        where record_to_send.variant <> '' and e.artifact_id = record_to_send.artifact_id
-            and e.variant = record_to_send.variant and e.incarnation = record_to_send.incarnation and e.shared
-            and singularity.outcomes_may_leave(e.artifact_id, e.version)
-    ) as s (state)
+#variable_conflict use_column
+declare
+    state jsonb;
+begin
+    if record_to_send.variant = '' then
+        state := (
+            select '{"record_type": "holding"}'::jsonb || case
+                when h.withdrawn_up_to < h.version then to_jsonb(h) - 'incarnation'
+                else jsonb_build_object('namespace', h.namespace, 'kind', h.kind, 'name', h.name, 'version', h.version,
+                    'withdrawn_up_to', h.withdrawn_up_to)
+            end
+            from singularity.holding_to_send(record_to_send.artifact_id) as h
+            where singularity.is_for_authority(record_to_send.artifact_id)
+        );
+    else
+        state := (
+            select '{"record_type": "evidence"}'::jsonb || to_jsonb(e)
+            from singularity.evidence e
+            where e.artifact_id = record_to_send.artifact_id and e.variant = record_to_send.variant
+                and e.incarnation = record_to_send.incarnation and e.shared
+                and singularity.outcomes_may_leave(e.artifact_id, e.version)
+        );
+    end if;
+    return jsonb_populate_record(null::singularity.wire_record, state);
+end
 $$;
 
 comment on function singularity.record_to_send(uuid, text, uuid)
@@ -365,15 +374,16 @@ $$;
 comment on function singularity.retry_refused() is 'Queues again what the authority refused, and returns how many states that are.';
 
 create or replace function singularity.is_for_authority(artifact_id uuid) returns boolean
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select h.shared and h.variant is not null
-        or exists (
-            select from singularity.delivery as d
-            where d.artifact_id = is_for_authority.artifact_id
-        )
-    from singularity.present_holding(is_for_authority.artifact_id) as h
+begin
+    return (
+        select h.shared and h.variant is not null
+            or exists (select from singularity.delivery d where d.artifact_id = is_for_authority.artifact_id)
+        from singularity.present_holding(is_for_authority.artifact_id) as h
+    );
+end
 $$;
 
 comment on function singularity.is_for_authority(uuid)
@@ -381,15 +391,18 @@ is 'Whether the authority is to hear of a holding: it is shared, or something of
 'its withdrawal is told). What was never offered is dropped instead of withdrawn.';
 
 create or replace function singularity.outcomes_may_leave(artifact_id uuid, version bigint default null) returns boolean
-language sql stable
-begin atomic
-    select coalesce((
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce((
         select
             h.shared and (h.variant is not null or h.withdrawn_up_to < h.version)
             and h.withdrawn_up_to < coalesce(outcomes_may_leave.version, h.withdrawn_up_to + 1)
         from singularity.present_holding(outcomes_may_leave.artifact_id) as h
     ), true);
-end;
+end
+$$;
 
 comment on function singularity.outcomes_may_leave(uuid, bigint)
 is 'Whether outcomes of an artifact, of now or up to a version, may be told to the authority: not while it is unshared or '

@@ -6,7 +6,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    given constant singularity.wire_record[] := array(select r from singularity.read_records(records) as r);
+    given constant singularity.wire_record[] := array(
+        select singularity.read_record(r.value) from jsonb_array_elements(records) as r
+    );
 begin
     if cardinality(given) = 0 then
         return;
