@@ -1049,7 +1049,7 @@ declare
     done bigint := 0;
     batch pg_catalog.uuid[];
     after bigint := 0;
-    told_at pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    tell_at pg_catalog.timestamptz := pg_catalog.clock_timestamp() operator(pg_catalog.+) interval '2 seconds';
 begin
     call @extschema@.try_commit(committed);
     if not committed then
@@ -1070,8 +1070,8 @@ begin
         perform @extschema@.index_artifacts(batch, true);
         commit;
         done := done operator(pg_catalog.+) pg_catalog.cardinality(batch);
-        if pg_catalog.clock_timestamp() operator(pg_catalog.>) (told_at operator(pg_catalog.+) interval '2 seconds') then
-            told_at := pg_catalog.clock_timestamp();
+        if pg_catalog.clock_timestamp() operator(pg_catalog.>) tell_at then
+            tell_at := pg_catalog.clock_timestamp() operator(pg_catalog.+) interval '2 seconds';
             raise notice '% of % documents', done, total;
         end if;
     end loop;

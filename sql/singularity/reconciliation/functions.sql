@@ -591,6 +591,7 @@ language plpgsql
 as $$
 declare
     asked_at pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    deadline pg_catalog.timestamptz := asked_at operator(pg_catalog.+) reconcile.timeout;
     committed boolean;
     result singularity.reconciliation;
     queued_again bigint;
@@ -598,7 +599,7 @@ begin
     if not singularity.is_online() then
         raise exception using errcode = 'connection_exception', message = 'the authority cannot be reached',
             hint = coalesce(
-                (select pg_catalog.string_agg(t.sentence, ' ') from pg_catalog.unnest(singularity.troubles()) as t (sentence)),
+                (select pg_catalog.string_agg(t.mend, ' ') from pg_catalog.unnest(singularity.troubles()) as t (mend)),
                 'Call singularity.connect() first.'
             );
     end if;
@@ -610,7 +611,7 @@ begin
             hint = 'Call it by itself, in autocommit mode.';
     end if;
     while not singularity.is_reconciled(asked_at) loop
-        if pg_catalog.clock_timestamp() operator(pg_catalog.>) (asked_at operator(pg_catalog.+) reconcile.timeout) then
+        if pg_catalog.clock_timestamp() operator(pg_catalog.>) deadline then
             raise exception using errcode = 'query_canceled',
                 message = pg_catalog.format('no end of the comparison within %s', reconcile.timeout),
                 hint = 'It goes on in the background, see singularity.reconciliation.';
