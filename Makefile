@@ -37,9 +37,10 @@ uninstall: ## remove them again
 installcheck: ## run tests/sql against the server that psql reaches
 	@$(PGXS_MAKE) -s installcheck
 
-lint: ## sqlfluff, ruff and mypy
-	@echo 'lint: sqlfluff, ruff, mypy'
+lint: ## sqlfluff, extension/lint.py, ruff and mypy
+	@echo 'lint: sqlfluff, extension/lint.py, ruff, mypy'
 	@$(VENV)/sqlfluff lint sql
+	@$(VENV)/python extension/lint.py
 	@$(VENV)/ruff check --quiet $(TYPED)
 	@$(VENV)/ruff format --quiet --check $(TYPED)
 	@$(VENV)/mypy $(TYPED)

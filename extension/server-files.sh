@@ -27,7 +27,7 @@ collect() {
     install_packages
     keep_model
     cp -r python/singularity_plpy $collected/python/
-    PYTHONPATH=$collected/python "$SERVER_PYTHON" -m singularity_plpy.similar $collected/model
+    PYTHONPATH=$collected/python "$SERVER_PYTHON" -m singularity_plpy.write_similar $collected/model
     compile
     echo "$wanted" >$collected.made-from
 }

@@ -5,7 +5,6 @@ token (table.py), and the words that are similar to others (similar.py). Both wa
 and arrays.py, do it in double precision.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -13,20 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from singularity_plpy import plain
-from singularity_plpy.similar import FILE, SimilarWords
+from singularity_plpy.model_files import SIMILAR_WORDS, TABLE, load_tokenizer
+from singularity_plpy.similar import SimilarWords
 from singularity_plpy.table import Table
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
     from singularity_plpy.arrays import Arrays
-
-# A database session must have one thread only. Both packages read these when they are imported.
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
-
-TABLE = "l2_supercat_256.safetensors"
-TOKENIZER = "l2_supercat_tokenizer_config.json"
 
 LONGEST_TEXT = 65_536  # bytes; what is behind is not looked at
 # What a literal's vector is scaled to: its numbers are integers then, which are written and read fast.
@@ -47,8 +38,8 @@ class Model:
         if find_spec("numpy") is None:
             raise ImportError("the Python package numpy is missing")
         self.table = Table(folder / TABLE)
-        self.tokenizer = load_tokenizer(folder / TOKENIZER)
-        self.similar_words = SimilarWords(folder / FILE)
+        self.tokenizer = load_tokenizer(folder)
+        self.similar_words = SimilarWords(folder / SIMILAR_WORDS)
         tokens = self.tokenizer.get_vocab_size()
         if self.table.rows != tokens:
             raise ValueError(f"{folder} has {self.table.rows} vectors for {tokens} tokens")
@@ -109,22 +100,6 @@ class Model:
 def load(folder: str) -> Model:
     """Return the model of a folder, loaded once a session; it raises what `Model` raises."""
     return Model(Path(folder))
-
-
-def load_tokenizer(file: Path) -> "Tokenizer":
-    """Load a tokenizer's file; OSError or ValueError when it is missing or damaged."""
-    from tokenizers import Tokenizer  # noqa: PLC0415  reads the environment above
-
-    file.stat()
-    try:
-        tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # noqa: BLE001  it raises no other class
-        raise ValueError(f"{file} is not a tokenizer: {error}") from None
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    # its cache keeps 10,000 whole texts, 60 MB a session, which seldom come again
-    tokenizer.model._resize_cache(0)
-    return tokenizer
 
 
 def batches(documents: Iterable[Sequence[str]]) -> Iterator[list[str]]:

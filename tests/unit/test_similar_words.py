@@ -7,12 +7,14 @@ import pytest
 from tests.embedding import reference
 
 from singularity_plpy.embedding import Model
-from singularity_plpy.similar import FILE, LEAST_COSINE, MOST_WORDS, SimilarWords
+from singularity_plpy.model_files import SIMILAR_WORDS
+from singularity_plpy.similar import SimilarWords
+from singularity_plpy.write_similar import LEAST_COSINE, MOST_WORDS
 
 
 @pytest.fixture(scope="module")
 def similar() -> SimilarWords:
-    return SimilarWords(reference.MODEL / FILE)
+    return SimilarWords(reference.MODEL / SIMILAR_WORDS)
 
 
 def test_words_of_nearly_the_same_meaning_are_found(similar: SimilarWords) -> None:
@@ -52,11 +54,11 @@ def test_what_is_no_word_of_the_model_has_none(similar: SimilarWords, word: str)
 
 def test_a_model_without_the_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        SimilarWords(tmp_path / FILE)
+        SimilarWords(tmp_path / SIMILAR_WORDS)
 
 
 @pytest.mark.parametrize("text", ["delete", "delete\tremove 0.68\nfolder\n", "delete\t\n"])
 def test_a_damaged_file_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / FILE).write_text(text, encoding="ascii")
+    (tmp_path / SIMILAR_WORDS).write_text(text, encoding="ascii")
     with pytest.raises(ValueError, match="not a file of similar words"):
-        SimilarWords(tmp_path / FILE)
+        SimilarWords(tmp_path / SIMILAR_WORDS)

@@ -943,10 +943,10 @@ as $$
 declare
     committed boolean;
 begin
-    while @extschema@.fold_lexemes(1000) > 0 loop
+    while @extschema@.fold_lexemes(1000) operator(pg_catalog.>) 0 loop
         call @extschema@.try_commit(committed);
     end loop;
-    while @extschema@.index_vectors(100) > 0 loop
+    while @extschema@.index_vectors(100) operator(pg_catalog.>) 0 loop
         call @extschema@.try_commit(committed);
     end loop;
 end
@@ -1045,9 +1045,9 @@ declare
     committed boolean;
     total bigint;
     done bigint := 0;
-    batch uuid[];
+    batch pg_catalog.uuid[];
     after bigint := 0;
-    told_at timestamptz := pg_catalog.clock_timestamp();
+    tell_at pg_catalog.timestamptz := pg_catalog.clock_timestamp() operator(pg_catalog.+) interval '2 seconds';
 begin
     call @extschema@.try_commit(committed);
     if not committed then
@@ -1067,9 +1067,9 @@ begin
         exit when batch is null;
         perform @extschema@.index_artifacts(batch, true);
         commit;
-        done := done + pg_catalog.cardinality(batch);
-        if pg_catalog.clock_timestamp() > told_at + interval '2 seconds' then
-            told_at := pg_catalog.clock_timestamp();
+        done := done operator(pg_catalog.+) pg_catalog.cardinality(batch);
+        if pg_catalog.clock_timestamp() operator(pg_catalog.>) tell_at then
+            tell_at := pg_catalog.clock_timestamp() operator(pg_catalog.+) interval '2 seconds';
             raise notice '% of % documents', done, total;
         end if;
     end loop;

@@ -22,14 +22,18 @@ create or replace procedure singularity.reconcile(timeout interval default '1 mi
 language plpgsql
 as $$
 declare
-    asked_at timestamptz := clock_timestamp();
+    asked_at pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    deadline pg_catalog.timestamptz := asked_at operator(pg_catalog.+) reconcile.timeout;
     committed boolean;
     result singularity.reconciliation;
     queued_again bigint;
 begin
     if not singularity.is_online() then
         raise exception using errcode = 'connection_exception', message = 'the authority cannot be reached',
-            hint = coalesce(nullif(array_to_string(singularity.troubles(), ' '), ''), 'Call singularity.connect() first.');
+            hint = coalesce(
+                (select pg_catalog.string_agg(t.mend, ' ') from pg_catalog.unnest(singularity.troubles()) as t (mend)),
+                'Call singularity.connect() first.'
+            );
     end if;
     queued_again := singularity.retry_refused();
     perform singularity.want_comparison(), singularity.ring_doorbell();
@@ -39,16 +43,17 @@ begin
             hint = 'Call it by itself, in autocommit mode.';
     end if;
     while not singularity.is_reconciled(asked_at) loop
-        if clock_timestamp() > asked_at + reconcile.timeout then
-            raise exception using errcode = 'query_canceled', message = format('no end of the comparison within %s', reconcile.timeout),
+        if pg_catalog.clock_timestamp() operator(pg_catalog.>) deadline then
+            raise exception using errcode = 'query_canceled',
+                message = pg_catalog.format('no end of the comparison within %s', reconcile.timeout),
                 hint = 'It goes on in the background, see singularity.reconciliation.';
         end if;
-        perform pg_sleep(0.05);
+        perform pg_catalog.pg_sleep(0.05);
         call singularity.try_commit(committed);
     end loop;
-    select r.* into result from singularity.reconciliation as r;
-    raise notice '% states sent again, % restored, % copies refreshed', result.sent_again + queued_again, result.restored,
-        result.refreshed;
+    result := (select r from singularity.reconciliation as r);
+    raise notice '% states sent again, % restored, % copies refreshed',
+        result.sent_again operator(pg_catalog.+) queued_again, result.restored, result.refreshed;
 end
 $$;
 

@@ -4,7 +4,7 @@ as $$
 declare
     committed boolean;
 begin
-    while singularity.fold_outcomes(10000) > 0 loop
+    while singularity.fold_outcomes(10000) operator(pg_catalog.>) 0 loop
         call singularity.try_commit(committed);
     end loop;
     perform singularity.expire_questions();

@@ -25,14 +25,14 @@ create or replace procedure singularity.await_answer(question_id uuid, timeout i
 language plpgsql
 as $$
 declare
-    deadline timestamptz := clock_timestamp() + timeout;
+    deadline pg_catalog.timestamptz := pg_catalog.clock_timestamp() operator(pg_catalog.+) timeout;
     pause double precision := 0.005;
     committed boolean;
     answered boolean;
 begin
-    if timeout is null or timeout < interval '0' then
+    if timeout is null or timeout operator(pg_catalog.<) interval '0' then
         raise exception using errcode = 'invalid_parameter_value',
-            message = pg_catalog.format('timeout is %s', coalesce(timeout::text, 'null')),
+            message = pg_catalog.format('timeout is %s', coalesce(timeout::pg_catalog.text, 'null')),
             hint = 'Pass an interval of 0 or more, for example ''10 seconds''.';
     end if;
     call singularity.try_commit(committed);
@@ -45,18 +45,18 @@ begin
         select s.answered_at is not null into answered from singularity.question_state(question_id) as s;
         if answered is null then
             raise exception using errcode = 'no_data_found',
-                message = pg_catalog.format('there is no question %s', coalesce(question_id::text, 'null')),
+                message = pg_catalog.format('there is no question %s', coalesce(question_id::pg_catalog.text, 'null')),
                 hint = 'Pass an id that ask() returned; ask() returns null while not online, and old questions are let go.';
         end if;
         exit when answered;
-        if clock_timestamp() >= deadline then
+        if pg_catalog.clock_timestamp() operator(pg_catalog.>=) deadline then
             raise notice 'no answer to question % within %', question_id, timeout;
             exit;
         end if;
         -- no transaction stays open while waiting
         commit;
         perform pg_catalog.pg_sleep(pause);
-        pause := least(pause * 1.5, 0.1);
+        pause := least(pause operator(pg_catalog.*) 1.5, 0.1);
     end loop;
 end
 $$;
