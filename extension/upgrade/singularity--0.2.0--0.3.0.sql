@@ -1,1 +1,110 @@
--- nothing yet that the sources do not make anew
+-- functions that are gone or changed their signature
+drop function if exists singularity.bridge_outgoing(text, integer);
+drop function if exists singularity.check_artifact(text, text, jsonb, text, text[], text, boolean, vector, text);
+drop function if exists singularity.check_content(jsonb);
+drop function if exists singularity.check_name(text);
+drop function if exists singularity.check_summary(text);
+drop function if exists singularity.check_tags(text[]);
+drop function if exists singularity.check_token(text, text);
+drop function if exists singularity.delete_documents(uuid[], uuid[]);
+drop function if exists singularity.evidence_may_leave(uuid, bigint);
+drop function if exists singularity.index_artifacts(uuid[], boolean);
+drop function if exists singularity.index_documents(uuid[], singularity.searchable[], boolean);
+drop function if exists singularity.is_shared(uuid);
+drop function if exists singularity.lanes_with_work();
+drop function if exists singularity.mind_topics(jsonb);
+drop function if exists singularity.next_shipment();
+drop function if exists singularity.note_failed_request(text);
+drop function if exists singularity.record_to_send(uuid, text, uuid);
+drop function if exists singularity.refresh_copies(text, jsonb, text);
+drop function if exists singularity.resend_lost_shipments();
+drop function if exists singularity.retry_set_aside();
+drop function if exists singularity.score_documents(bigint[], sparsevec, vector, text);
+drop function if exists singularity.store_rows(jsonb, text, boolean);
+drop function if exists singularity.take_answer(uuid, jsonb);
+drop function if exists singularity.take_back(jsonb);
+drop function if exists singularity.take_back_evidence(singularity.own_state[]);
+drop function if exists singularity.take_back_holdings(singularity.own_state[]);
+drop function if exists singularity.take_comparison(jsonb);
+drop function if exists singularity.take_entries(integer);
+drop function if exists singularity.take_queued_messages(integer);
+drop function if exists singularity.take_reply(text, bytea);
+drop function if exists singularity.take_rows(jsonb, text, boolean);
+drop function if exists singularity.take_welcome(jsonb);
+drop function if exists singularity.topic_digest(text, text);
+drop function if exists singularity.unapplied_trouble();
+
+drop view singularity.outbox_entries;
+drop type singularity.own_state;
+
+-- include shared/rules/tables.sql
+-- include shared/wire/tables.sql
+
+alter table singularity.holding rename column withdrawn_through to withdrawn_up_to;
+alter table singularity.reconciliation rename column taken_back to restored;
+
+alter table singularity.outbox rename column shipment_id to batch_id;
+alter index singularity.outbox_shipment rename to outbox_batch;
+alter table singularity.shipment rename to batch;
+alter table singularity.batch rename column shipment_id to batch_id;
+alter index singularity.shipment_pkey rename to batch_pkey;
+
+drop index singularity.delivery_trouble;
+update singularity.delivery set verdict = 'refused' where verdict = 'set aside';
+create index delivery_trouble on singularity.delivery (verdict) where verdict = 'refused';
+
+-- of several documents that of the greatest version is in force; of those that are there it is not known yet
+alter table singularity.document add column version bigint not null default -1;
+drop index singularity.document_artifact;
+create index document_artifact on singularity.document (artifact_id, version, document_id);
+create index document_unchecked on singularity.document (artifact_id) where version < 0;
+comment on column singularity.document.document_id is 'Number of the document; of several of one version the greatest is in force.';
+comment on column singularity.document.version
+is 'Version of what was in force of the artifact when the document was made; of several documents that of the greatest one is in '
+'force. 0 for a central copy alone, -1 when it is not known: then the background checks the document.';
+
+alter table singularity.lexeme_change add column transaction_id xid8 not null default pg_current_xact_id();
+comment on table singularity.lexeme_change
+is 'Documents that came or went and are not counted in lexeme yet. Who changes what is known of an artifact leaves a row, and '
+'the background looks at the artifact again after the commit.';
+comment on column singularity.lexeme_change.transaction_id is 'The transaction that left it.';
+
+alter type singularity.searchable add attribute version bigint;
+comment on type singularity.searchable
+is 'What a document is made from; all null but artifact_id and version for an artifact of which nothing is known any more.';
+comment on column singularity.searchable.version is 'Version of what is in force of the artifact.';
+
+-- the background looks at what lost its document to another session's forget()
+insert into singularity.lexeme_change (artifact_id, words, change)
+select distinct h.artifact_id, ''::tsvector, 0
+from singularity.holding as h
+where h.variant is not null and not exists (
+    select from singularity.document as d where d.artifact_id = h.artifact_id
+) and not exists (
+    select from singularity.holding as t
+    where t.artifact_id = h.artifact_id and t.version > h.version and t.variant is null
+);
+
+-- words
+comment on column singularity.authority.session_id
+is 'Id of the present session of the bridge: by it the authority notices two databases under one name.';
+comment on column singularity.central_copy.tags is 'Its tags.';
+comment on column singularity.delivery.reason is 'Why it was refused.';
+comment on column singularity.delivery.verdict is 'The authority''s verdict on it: stored, superseded or refused.';
+comment on column singularity.document.tags is 'Tags of the artifact.';
+comment on column singularity.evidence.incarnation is 'The incarnation in which it was used.';
+comment on column singularity.holding.incarnation
+is 'The incarnation in which it was learned; null when it was restored from the authority.';
+comment on column singularity.holding.tags is 'Tags, sorted.';
+comment on column singularity.identity.incarnation
+is 'One unbroken life of the database: a restored or copied one begins another.';
+comment on column singularity.identity.past_incarnations is 'The incarnations before it.';
+comment on column singularity.identity.restoring
+is 'Whether the authority knows states of a later incarnation that are being restored; nothing is sent meanwhile.';
+comment on column singularity.identity.server_start
+is 'Start of the server for which the authority has confirmed that this incarnation goes on; null before the first.';
+comment on column singularity.knowledge.tags is 'Tags, sorted.';
+comment on column singularity.outcome.incarnation is 'The incarnation in which it was recorded.';
+comment on column singularity.question.tags is 'Tags that an answer must have; null for any.';
+comment on column singularity.ranked_knowledge.tags is 'Tags, sorted.';
+comment on column singularity.searchable.tags is 'Its tags.';

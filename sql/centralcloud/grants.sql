@@ -20,7 +20,8 @@ grant execute on procedure centralcloud.maintain() to centralcloud_curator;
 grant execute on procedure centralcloud.reembed() to centralcloud_curator;
 -- what the procedures call with the rights of who calls them, since they commit
 grant execute on procedure centralcloud.maintain_search() to centralcloud_curator;
+grant execute on function centralcloud.check_documents(bigint) to centralcloud_curator;
 grant execute on function centralcloud.fold_lexemes(bigint) to centralcloud_curator;
 grant execute on function centralcloud.index_vectors(bigint) to centralcloud_curator;
 grant execute on function centralcloud.outdated_documents(bigint, integer) to centralcloud_curator;
-grant execute on function centralcloud.index_artifacts(uuid[], boolean) to centralcloud_curator;
+grant execute on function centralcloud.index_artifacts(uuid[], boolean, boolean) to centralcloud_curator;

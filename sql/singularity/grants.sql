@@ -37,10 +37,11 @@ grant execute on procedure singularity.maintain() to singularity_writer;
 grant execute on procedure singularity.reembed() to singularity_writer;
 -- what the procedures call with the rights of who calls them, since they commit
 grant execute on procedure singularity.maintain_search() to singularity_writer;
+grant execute on function singularity.check_documents(bigint) to singularity_writer;
 grant execute on function singularity.fold_lexemes(bigint) to singularity_writer;
 grant execute on function singularity.index_vectors(bigint) to singularity_writer;
 grant execute on function singularity.outdated_documents(bigint, integer) to singularity_writer;
-grant execute on function singularity.index_artifacts(uuid[], boolean) to singularity_writer;
+grant execute on function singularity.index_artifacts(uuid[], boolean, boolean) to singularity_writer;
 grant execute on function singularity.fold_outcomes(integer) to singularity_writer;
 grant execute on function singularity.expire_questions() to singularity_writer;
 grant execute on function singularity.is_online() to singularity_writer;

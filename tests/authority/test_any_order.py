@@ -15,14 +15,14 @@ from tests.authority.model import Knowledge, level, winner
 from tests.authority.speaker import Record, Speaker, speakers
 from tests.support import Message, Relay, row, rows, value
 
-# What follows from what was said. The revision is left out: it tells how often something changed on the way.
+# What follows from what was said. Revision and version are left out: they tell how often something changed on the way.
 STATE = {
     "holding": "to_jsonb(t)",
     "contribution": "to_jsonb(t)",
     "evidence": "to_jsonb(t)",
     "variant": "to_jsonb(t)",
-    "artifact": "to_jsonb(t) - 'revision'",
-    "document": "to_jsonb(t) - 'document_id'",
+    "artifact": "to_jsonb(t) - 'revision' - 'version'",
+    "document": "to_jsonb(t) - 'document_id' - 'version'",
     "instance": "jsonb_build_array(t.instance_id, t.environment, t.greatest_version)",
 }
 Said = list[tuple[Speaker, Record]]

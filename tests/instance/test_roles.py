@@ -94,7 +94,14 @@ def test_every_granted_function_was_tried(db: Session) -> None:
     others = {"await_answer", "try_commit", "question_state", "setting_definitions", "bridge_serve"}
     # called by embed(), embed_many(), current_contract(), maintain() and reembed() with the rights of who calls them
     others |= {"shipped_contract", "load_model", "server_files", "vector_literals", "to_unit_vector"}
-    others |= {"maintain_search", "fold_lexemes", "index_vectors", "outdated_documents", "index_artifacts"}
+    others |= {
+        "maintain_search",
+        "check_documents",
+        "fold_lexemes",
+        "index_vectors",
+        "outdated_documents",
+        "index_artifacts",
+    }
     others |= {"fold_outcomes", "expire_questions"}
     # reconcile() waits for a bridge, and calls the others
     others |= {

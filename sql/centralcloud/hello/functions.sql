@@ -38,10 +38,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    known centralcloud.instance;
+    known centralcloud.instance := (select i from centralcloud.instance i where i.instance_id = speaker);
 begin
-    select i.* into known from centralcloud.instance i where i.instance_id = speaker;
-    if not found or session is null or session = known.session_id then
+    if known.instance_id is null or session is null or session = known.session_id then
         return known.twin_alarm_at is not null;
     end if;
     if session = any (known.former_sessions) then

@@ -53,7 +53,7 @@ create or replace function centralcloud.queue_scores(instance_ids uuid[]) return
 language sql security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    insert into centralcloud.unscored
+    insert into centralcloud.unscored (artifact_id)
     select distinct e.artifact_id from centralcloud.evidence as e where e.instance_id = any (queue_scores.instance_ids)
     on conflict do nothing
 $$;

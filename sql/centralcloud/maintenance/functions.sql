@@ -19,7 +19,8 @@ begin
     if coalesce(centralcloud.get_setting('scored_as_of')::timestamptz < today, true) then
         perform centralcloud.rescore(today);
     end if;
-    perform centralcloud.score_queued(500), centralcloud.fold_lexemes(1000), centralcloud.index_vectors(200);
+    perform centralcloud.score_queued(500), centralcloud.check_documents(200), centralcloud.fold_lexemes(1000),
+        centralcloud.index_vectors(200);
 end
 $$;
 

@@ -87,7 +87,7 @@ begin
             variant = w.variant, summary = w.summary, tags = coalesce(w.tags, '{}'), holders = coalesce(w.holders, 0),
             uses = coalesce(w.uses, 0), successes = coalesce(w.successes, 0), failures = coalesce(w.failures, 0),
             last_used_at = w.last_used_at, confidence = coalesce(w.confidence, 0),
-            level = coalesce(w.level, 'candidate'), pinned = coalesce(w.pinned, false)
+            level = coalesce(w.level, 'candidate'), pinned = coalesce(w.pinned, false), version = a.version + 1
         from unnest(artifact_ids) as i (artifact_id)
         left join winner w using (artifact_id)
         where a.artifact_id = i.artifact_id
@@ -99,7 +99,7 @@ begin
     )
     select array_agg(u.artifact_id) into changed from updated u;
     if changed is not null then
-        insert into centralcloud.unpublished select unnest(changed) on conflict do nothing;
+        insert into centralcloud.unpublished (artifact_id) select unnest(changed) on conflict do nothing;
         perform centralcloud.index_artifacts(changed);
     end if;
 end
@@ -191,7 +191,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform centralcloud.change_settings(jsonb_build_object('scored_as_of', as_of));
-    insert into centralcloud.unscored
+    insert into centralcloud.unscored (artifact_id)
     select distinct e.artifact_id from centralcloud.evidence as e
     on conflict do nothing;
 end
@@ -223,19 +223,26 @@ $$;
 
 comment on function centralcloud.score_queued(integer) is 'Scores some of the artifacts that wait for it.';
 
-create or replace function centralcloud.index_artifacts(artifact_ids uuid[], again boolean default false) returns void
-language sql security definer
+create or replace function centralcloud.index_artifacts(
+    artifact_ids uuid[], again boolean default false, changed boolean default true
+) returns bigint
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select centralcloud.index_documents(index_artifacts.artifact_ids, array(
-        select row(
-            a.artifact_id, a.namespace, a.kind, a.name, a.summary, a.tags, a.level, v.content, null, null
-        )::centralcloud.searchable
-        from centralcloud.artifact as a
-        inner join centralcloud.variant as v using (artifact_id, variant)
-        where a.artifact_id = any (index_artifacts.artifact_ids)
-    ), index_artifacts.again)
+#variable_conflict use_column
+begin
+    return centralcloud.index_documents(array(
+        select centralcloud.to_searchable(
+            artifact_id => i.artifact_id, version => coalesce(a.version, 0), namespace => a.namespace, kind => a.kind,
+            name => case when v.variant is not null then a.name end, summary => a.summary, tags => a.tags,
+            level => a.level, content => v.content
+        )
+        from unnest(artifact_ids) as i (artifact_id)
+        left join centralcloud.artifact as a using (artifact_id)
+        left join centralcloud.variant as v using (artifact_id, variant)
+    ), again, changed);
+end
 $$;
 
-comment on function centralcloud.index_artifacts(uuid[], boolean)
-is 'Makes the documents of artifacts those of their winners; those that have not changed only if again.';
+comment on function centralcloud.index_artifacts(uuid[], boolean, boolean)
+is 'Makes the documents of artifacts those of their winners; those that have not changed only if again. See index_documents().';

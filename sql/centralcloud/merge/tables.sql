@@ -51,7 +51,8 @@ create table centralcloud.artifact (
     confidence double precision not null default 0,
     level centralcloud.level not null default 'candidate',
     pinned boolean not null default false,
-    revision bigint not null default 0
+    revision bigint not null default 0,
+    version bigint not null default 0
 );
 
 create index artifact_revision on centralcloud.artifact (namespace, kind, revision);
@@ -73,6 +74,7 @@ comment on column centralcloud.artifact.confidence is 'Confidence of the winner,
 comment on column centralcloud.artifact.level is 'Level of the winner.';
 comment on column centralcloud.artifact.pinned is 'Whether a curator made it the winner.';
 comment on column centralcloud.artifact.revision is 'Number of its last published change in its topic; 0 before the first.';
+comment on column centralcloud.artifact.version is 'How often the winner changed: who changes it holds the row, so its documents have an order.';
 
 select pg_catalog.pg_extension_config_dump('centralcloud.artifact', '');
 

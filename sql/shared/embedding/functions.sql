@@ -137,9 +137,14 @@ as $$
 declare
     result @extschema@.embedding_contract;
 begin
-    select c.* into result from @extschema@.embedding_contract c where c.name = contract_of.name;
-    if not found and contract_of.name = @extschema@.current_contract() then
-        result := row(contract_of.name, 'wordllama l2_supercat_256', '0.4.0.post1', 256, true, now());
+    result := (select c from @extschema@.embedding_contract c where c.name = contract_of.name);
+    if result.name is null and contract_of.name = @extschema@.current_contract() then
+        result.name := contract_of.name;
+        result.model := 'wordllama l2_supercat_256';
+        result.revision := '0.4.0.post1';
+        result.dimensions := 256;
+        result.normalised := true;
+        result.created_at := now();
     end if;
     return result;
 end
@@ -160,7 +165,9 @@ begin
     if not exists (select from @extschema@.embedding_contract c where c.name = contract)
         and pg_try_advisory_xact_lock('@extschema@.embedding_contract'::regclass::oid::integer, 0)
     then
-        insert into @extschema@.embedding_contract select (@extschema@.contract_of(contract)).*
+        insert into @extschema@.embedding_contract (name, model, revision, dimensions, normalised, created_at)
+        select c.name, c.model, c.revision, c.dimensions, c.normalised, c.created_at
+        from @extschema@.contract_of(contract) as c
         on conflict (name) do nothing;
     end if;
     return contract;

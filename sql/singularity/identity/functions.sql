@@ -66,11 +66,10 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    known singularity.identity;
+    known singularity.identity := (select i from singularity.identity i);
     present_mark text := singularity.database_mark();
 begin
-    select i.* into known from singularity.identity i;
-    if not found then
+    if known.instance_id is null then
         known.instance_id := singularity.uuid_from('instance ' || present_mark);
         known.incarnation := singularity.uuid_from('incarnation ' || present_mark);
         known.past_incarnations := '{}';

@@ -334,3 +334,59 @@ $$;
 
 comment on function singularity.is_forgotten(uuid)
 is 'Whether an artifact was forgotten here: then an answer of the authority would not be kept.';
+
+create or replace function singularity.heed_withdrawals(artifact_ids uuid[]) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+    connected boolean := singularity.get_setting('mode') <> 'local';
+    present_incarnation uuid := (singularity.present_identity()).incarnation;
+    heeded bigint;
+begin
+    with unaware as (
+        select present.*, nextval('singularity.version') as new_version, w.withdrawn_up_to as withdrawn,
+            present.shared and w.shared as still_shared
+        from unnest(artifact_ids) as i (artifact_id)
+        cross join lateral singularity.present_holding(i.artifact_id) as present
+        cross join lateral (
+            select h.withdrawn_up_to, h.shared from singularity.holding h
+            where h.artifact_id = i.artifact_id order by h.withdrawn_up_to desc, h.version desc limit 1
+        ) as w
+        where present.withdrawn_up_to < w.withdrawn_up_to
+    ), inserted as (
+        insert into singularity.holding (
+            artifact_id, version, namespace, kind, name, variant, content, summary, tags, shared, withdrawn_up_to,
+            embedding, contract, incarnation
+        )
+        select
+            artifact_id, new_version, namespace, kind, name, variant, content, summary, tags, still_shared,
+            case when still_shared or variant is null then withdrawn else new_version end, embedding, contract,
+            present_incarnation
+        from unaware
+    ), entries as (
+        insert into singularity.outbox (version, artifact_id) select new_version, artifact_id from unaware where connected
+    )
+    select count(*) into heeded from unaware;
+    if heeded > 0 and connected then
+        perform singularity.delete_replaced_entries(artifact_ids), singularity.ring_doorbell();
+    end if;
+    -- contents that were learned while another session forgot them everywhere
+    update singularity.holding h set content = null
+    where (h.artifact_id, h.version) in (
+        select old.artifact_id, old.version
+        from unnest(artifact_ids) as i (artifact_id)
+        cross join lateral singularity.present_holding(i.artifact_id) as present
+        join singularity.holding old on old.artifact_id = i.artifact_id and old.content is not null
+        where present.variant is null and present.withdrawn_up_to = present.version
+        for update of old skip locked
+    );
+end
+$$;
+
+comment on function singularity.heed_withdrawals(uuid[])
+is 'Where one session took back what was shared, or forgot it everywhere, while another that did not see it learned a later '
+'version: makes a version that knows of both, so that the authority hears of the withdrawal. What one wanted unshared is not '
+'shared.';

@@ -23,7 +23,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform singularity.fold_outcomes(10000), singularity.expire_questions(), singularity.delete_forgotten_copies(),
-        singularity.fold_lexemes(1000), singularity.index_vectors(200);
+        singularity.check_documents(200), singularity.fold_lexemes(1000), singularity.index_vectors(200);
     if singularity.get_setting('mode') <> 'local' then
         perform singularity.finish_backfill(), singularity.resend_lost_batches(), singularity.prepare_topics(),
             singularity.begin_comparison(), singularity.end_comparison();

@@ -99,6 +99,7 @@ as $$
 declare
     folded bigint;
     changed uuid[];
+    first_used uuid[];
     me singularity.identity;
     confirmed boolean;
 begin
@@ -159,12 +160,20 @@ begin
         where shared and singularity.get_setting('mode') <> 'local'
         returning 1
     )
-    select count(*), array_agg(distinct t.artifact_id) into folded, changed from taken t;
+    select
+        (select count(*) from taken),
+        (select array_agg(distinct t.artifact_id) from taken t),
+        array(
+            select s.artifact_id from stored s join added a using (artifact_id, variant, incarnation, shared)
+            where s.uses = a.uses
+        )
+    into folded, changed, first_used;
     perform singularity.delete_replaced_entries(changed);
-    -- with its first outcome an artifact is no candidate any more
+    -- with its first outcome an artifact is no candidate any more, and any outcome can decide between it and a central copy
     perform singularity.index_artifacts(array(
-        select distinct d.artifact_id from singularity.document d
-        where d.artifact_id = any (changed) and d.level = 'candidate'
+        select unnest(first_used)
+        union
+        select c.artifact_id from singularity.central_copy c where c.artifact_id = any (changed)
     ));
     return folded;
 end

@@ -255,18 +255,31 @@ is 'The best known version of each artifact, in the order given, none for what i
 'the central one is pinned or has level medium or above and more confidence. Level, confidence and counts are the '
 'authority''s, where it knows of the content, unless more outcomes of it were recorded here.';
 
-create or replace function singularity.index_artifacts(artifact_ids uuid[], again boolean default false) returns void
-language sql security definer
+create or replace function singularity.index_artifacts(
+    artifact_ids uuid[], again boolean default false, changed boolean default true
+) returns bigint
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select singularity.index_documents(index_artifacts.artifact_ids, array(
-        select row(
-            k.artifact_id, k.namespace, k.kind, k.name, k.summary, k.tags, k.level, k.content, h.contract, h.embedding
-        )::singularity.searchable
-        from singularity.known(index_artifacts.artifact_ids) as k
-        left join lateral singularity.present_holding(k.artifact_id) as h on h.variant = k.variant
-    ), index_artifacts.again)
+#variable_conflict use_column
+begin
+    if not changed then
+        perform singularity.heed_withdrawals(artifact_ids);
+    end if;
+    return singularity.index_documents(array(
+        select singularity.to_searchable(
+            artifact_id => i.artifact_id, version => coalesce(h.version, 0), namespace => k.namespace, kind => k.kind,
+            name => k.name, summary => k.summary, tags => k.tags, level => k.level, content => k.content,
+            contract => case when h.variant = k.variant then h.contract end,
+            embedding => case when h.variant = k.variant then h.embedding end
+        )
+        from unnest(artifact_ids) as i (artifact_id)
+        left join singularity.known(artifact_ids) as k using (artifact_id)
+        left join lateral singularity.present_holding(i.artifact_id) as h on true
+    ), again, changed);
+end
 $$;
 
-comment on function singularity.index_artifacts(uuid[], boolean)
-is 'Makes the documents of artifacts those of their best known version; those that have not changed only if again.';
+comment on function singularity.index_artifacts(uuid[], boolean, boolean)
+is 'Makes the documents of artifacts those of their best known version; those that have not changed only if again. See '
+'index_documents(). Where the background looks again (not changed) withdrawals are heeded as well.';

@@ -253,9 +253,15 @@ create or replace function singularity.delete_forgotten_copies() returns void
 language sql security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    delete from singularity.central_copy as c
-    using singularity.holding as h
-    where h.artifact_id = c.artifact_id and h.variant is null and singularity.is_forgotten(c.artifact_id);
+    with deleted as (
+        delete from singularity.central_copy as c
+        using singularity.holding as h
+        where h.artifact_id = c.artifact_id and h.variant is null and singularity.is_forgotten(c.artifact_id)
+        returning c.artifact_id
+    )
+    -- another session may just learn it again, and take the copy for the best known version
+    insert into singularity.lexeme_change (artifact_id, words, change)
+    select d.artifact_id, ''::tsvector, 0 from deleted as d;
 $$;
 
 comment on function singularity.delete_forgotten_copies() is 'Deletes central copies of what was forgotten here.';
