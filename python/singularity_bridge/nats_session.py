@@ -9,8 +9,8 @@ import structlog
 
 from singularity_bridge.broker import OLDEST_SERVER, Broker
 from singularity_bridge.database import Database
-from singularity_bridge.queues import Queue
 from singularity_bridge.plan import Plan
+from singularity_bridge.queues import Queue
 from singularity_bridge.receiving import Consumer, Subscriptions
 from singularity_bridge.reporter import Reporter
 from singularity_bridge.service import Service

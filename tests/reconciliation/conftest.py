@@ -104,7 +104,9 @@ def settle(authority: Authority, *instances: Instance) -> None:
             moved += len(contribute(instance.relay, authority.relay))
         authority.relay.tick()
         moved += len(publish(authority.relay, *(instance.relay for instance in instances)))
-        waiting = [queue for instance in instances for queue in instance.relay.queues() if queue != "question"]
+        waiting = [
+            queue for instance in instances for queue in instance.relay.queues() if queue != "question"
+        ]
         if not moved and not waiting:
             return
     raise AssertionError("there is no end of it")
