@@ -109,9 +109,7 @@ def test_the_older_version_has_the_greater_document_id(
         """
         insert into singularity.holding (artifact_id, namespace, kind, name, variant, content, tags, shared)
         select c.artifact_id, c.namespace, c.kind, c.name, c.variant, c.content, '{}', true
-        from singularity.check_artifact(
-            'pattern', 'animal', '"elephant"', null, null, 'default', true, null, null
-        ) as c
+        from singularity.artifact_from('{"kind": "pattern", "name": "animal", "content": "elephant"}') as c
         returning artifact_id
         """
     )

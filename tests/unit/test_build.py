@@ -114,6 +114,7 @@ def test_an_upgrade_is_every_step_and_then_every_source_but_tables(
     script = build.build_upgrade(sources, "demo", old, "3", upgrades).splitlines()
     assert [line for line in script if line] == [
         "\\echo Use \"ALTER EXTENSION demo UPDATE TO '3'\" to load this file. \\quit",
+        "set local deadlock_timeout = '1min';",
         *changes,
         "-- -------------------- sql/demo/own.sql",
         "select 'demo 3';",

@@ -21,7 +21,8 @@ begin
         'queues', queues,
         'lanes', queues, -- what a bridge before 0.3 reads
         'streams', jsonb_build_array(jsonb_build_object(
-            'name', centralcloud.stream_name(), 'subjects', jsonb_build_array(prefix || '.contribute.*'), 'create', true,
+            'name', centralcloud.stream_name(), 'subjects', jsonb_build_array(prefix || '.contribute.*'),
+            'create', true,
             'retention', 'workqueue', 'discard', 'new', 'duplicate_window_s', 120,
             'max_bytes', centralcloud.get_setting('stream_max_bytes')::bigint
         )),
@@ -33,7 +34,9 @@ begin
         'service', jsonb_build_object(
             'name', 'centralcloud', 'version', '@version@', 'description', 'The knowledge authority of Singularity',
             'endpoints', (
-                select jsonb_agg(jsonb_build_object('name', e.name, 'subject', prefix || '.centralcloud.' || e.name || '.*'))
+                select jsonb_agg(jsonb_build_object(
+                    'name', e.name, 'subject', prefix || '.centralcloud.' || e.name || '.*'
+                ))
                 from unnest(array['hello', 'ask', 'changes', 'digest']) as e (name)
             )
         )
@@ -68,7 +71,9 @@ begin
     if not exists (select from centralcloud.bridge_state b where b.connected) then
         return queues;
     end if;
-    if exists (select from centralcloud.publisher p where centralcloud.is_over(p.heads_sent_at, '900 milliseconds')) then
+    if exists (
+        select from centralcloud.publisher p where centralcloud.is_over(p.heads_sent_at, '900 milliseconds')
+    ) then
         queues := array_append(queues, 'heartbeat');
     end if;
     if exists (select from centralcloud.unpublished) or exists (select from centralcloud.queued_message) then
@@ -91,7 +96,8 @@ begin
     case bridge_outgoing.queue
         when 'heartbeat' then
             return query
-            select h.message_id, 'publish', h.subject, null::jsonb, h.payload, 5000 from centralcloud.next_heartbeat() as h;
+            select h.message_id, 'publish', h.subject, null::jsonb, h.payload, 5000
+            from centralcloud.next_heartbeat() as h;
         when 'refined' then
             return query
             select q.message_id, 'publish', q.subject, q.headers, q.payload, 5000
@@ -130,7 +136,8 @@ declare
     incoming centralcloud.incoming[];
 begin
     if unknown is not null then
-        raise exception using errcode = 'feature_not_supported', message = format('message of unknown type %L', unknown);
+        raise exception using errcode = 'feature_not_supported',
+            message = format('message of unknown type %L', unknown);
     end if;
     speakers := array(
         select centralcloud.check_speaker(b.subject, b.body)

@@ -72,20 +72,23 @@ begin
     difference.topic := range.topic;
     difference.prefix := range.prefix;
     with here as materialized (
-        select s.artifact_id, s.variant, s.incarnation, s.version from centralcloud.states_of(speaker, range.prefix) as s
+        select s.artifact_id, s.variant, s.incarnation, s.version
+        from centralcloud.states_of(speaker, range.prefix) as s
     ), there as (
         select (s.value ->> 0)::uuid as artifact_id, s.value ->> 1 as variant, (s.value ->> 2)::uuid as incarnation,
             (s.value ->> 3)::bigint as version
         from jsonb_array_elements(range.states) as s
     ), unknown_there as (
-        select r.record, sum(octet_length(r.record::text)) over (order by h.artifact_id, h.variant, h.incarnation) as size,
-            row_number() over (order by h.artifact_id, h.variant, h.incarnation) as n
+        select r.record, sum(octet_length(r.record::text)) over in_order as size, row_number() over in_order as n
         from here as h
         left join there as t using (artifact_id, variant, incarnation)
         cross join lateral (
-            select centralcloud.encode_record(centralcloud.own_state(speaker, h.artifact_id, h.variant, h.incarnation)) as record
+            select centralcloud.encode_record(
+                centralcloud.own_state(speaker, h.artifact_id, h.variant, h.incarnation)
+            ) as record
         ) as r
         where h.version > coalesce(t.version, 0)
+        window in_order as (order by h.artifact_id, h.variant, h.incarnation)
     )
     select
         coalesce((
@@ -112,7 +115,8 @@ as $$
         select a.namespace, a.kind, a.name from centralcloud.artifact as a where a.artifact_id = own_state.artifact_id
     ) as a
     cross join lateral (
-        select coalesce(to_jsonb(c), '{}') || to_jsonb(h) || jsonb_build_object('record_type', 'holding', 'content', v.content) as state
+        select coalesce(to_jsonb(c), '{}') || to_jsonb(h)
+            || jsonb_build_object('record_type', 'holding', 'content', v.content) as state
         from centralcloud.holding as h
         left join centralcloud.variant as v on h.artifact_id = v.artifact_id and h.variant = v.variant
         left join centralcloud.contribution as c
@@ -176,12 +180,14 @@ as $$
     select h.artifact_id, '', '00000000-0000-0000-0000-000000000000'::uuid, h.version
     from centralcloud.holding as h
     where h.instance_id = states_of.instance_id
-        and h.artifact_id between centralcloud.range_start(states_of.prefix) and centralcloud.range_end(states_of.prefix)
+        and h.artifact_id between centralcloud.range_start(states_of.prefix)
+            and centralcloud.range_end(states_of.prefix)
     union all
     select e.artifact_id, e.variant, e.incarnation, e.version
     from centralcloud.evidence as e
     where e.instance_id = states_of.instance_id
-        and e.artifact_id between centralcloud.range_start(states_of.prefix) and centralcloud.range_end(states_of.prefix)
+        and e.artifact_id between centralcloud.range_start(states_of.prefix)
+            and centralcloud.range_end(states_of.prefix)
 $$;
 
 comment on function centralcloud.states_of(uuid, text)

@@ -19,7 +19,9 @@ declare
     fits boolean;
 begin
     -- a setting that cannot be computed with would stop every contribution
-    foreach checked in array array['group_cap', 'half_life', 'scored_as_of', 'environment_weights', 'level_thresholds'] loop
+    foreach checked in array array[
+        'group_cap', 'half_life', 'scored_as_of', 'environment_weights', 'level_thresholds'
+    ] loop
         begin
             fits := centralcloud.fits_scoring(checked, centralcloud.get_setting(checked));
         exception when data_exception then

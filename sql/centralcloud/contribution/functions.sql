@@ -8,7 +8,8 @@ begin
     return query
     with read as (
         select
-            b.n - 1 as message, e.ordinality as place, b.speaker, centralcloud.artifact_id(r.namespace, r.kind, r.name) as artifact_id, r as record,
+            b.n - 1 as message, e.ordinality as place, b.speaker,
+            centralcloud.artifact_id(r.namespace, r.kind, r.name) as artifact_id, r as record,
             r.record_type, r.version, case when r.record_type = 'evidence' then r.variant end as variant, r.incarnation,
             -- in this order for ever: what is equal must stay so after an upgrade, and nulls leave no trace
             md5(concat_ws('|', r.variant, r.withdrawn_up_to, r.summary, r.tags, r.uses, r.successes, r.failures,
@@ -108,7 +109,8 @@ begin
         instance_id, artifact_id, variant, incarnation, uses, successes, failures, last_used_at, version, state_hash
     )
     select distinct on (i.artifact_id, r.variant, i.instance_id, r.incarnation)
-        i.instance_id, i.artifact_id, r.variant, r.incarnation, r.uses, r.successes, r.failures, r.last_used_at, r.version,
+        i.instance_id, i.artifact_id, r.variant, r.incarnation, r.uses, r.successes, r.failures, r.last_used_at,
+        r.version,
         i.state_hash
     from unnest(incoming) as i
     cross join lateral (select (i.record).*) as r
@@ -234,11 +236,13 @@ begin
     return query
     select
         centralcloud.receipt_subject(speaker), null::jsonb,
-        centralcloud.receipt(jsonb_agg(
-            centralcloud.verdict_of(centralcloud.artifact_id(r.namespace, r.kind, r.name), r, 'refused', error)
-        ), '{}')
-    from jsonb_array_elements(convert_from(from_payload, 'UTF8')::jsonb -> 'records') as e
-    cross join lateral centralcloud.read_record(e.value) as r
+        centralcloud.receipt(jsonb_agg(centralcloud.without_nulls(jsonb_build_object(
+            'artifact_id', centralcloud.artifact_id(r.value ->> 'namespace', r.value ->> 'kind', r.value ->> 'name'),
+            'variant', case when r.value ? 'incarnation' then r.value -> 'variant' end,
+            'incarnation', r.value -> 'incarnation', 'version', (r.value ->> 'version')::bigint,
+            'verdict', 'refused', 'reason', left(error, 500)
+        ))), '{}')
+    from jsonb_array_elements(convert_from(from_payload, 'UTF8')::jsonb -> 'records') as r
     where speaker is not null
     having count(*) > 0;
 exception when data_exception then

@@ -91,10 +91,14 @@ begin
         from unnest(artifact_ids) as i (artifact_id)
         left join winner w using (artifact_id)
         where a.artifact_id = i.artifact_id
-            and (a.variant, a.summary, a.tags, a.holders, a.uses, a.successes, a.last_used_at, a.confidence, a.level, a.pinned)
-                is distinct from (w.variant, w.summary, coalesce(w.tags, '{}'), coalesce(w.holders, 0), coalesce(w.uses, 0),
-                    coalesce(w.successes, 0), w.last_used_at, coalesce(w.confidence, 0), coalesce(w.level, 'candidate'),
-                    coalesce(w.pinned, false))
+            and (
+                a.variant, a.summary, a.tags, a.holders, a.uses, a.successes, a.last_used_at, a.confidence, a.level,
+                a.pinned
+            ) is distinct from (
+                w.variant, w.summary, coalesce(w.tags, '{}'), coalesce(w.holders, 0), coalesce(w.uses, 0),
+                coalesce(w.successes, 0), w.last_used_at, coalesce(w.confidence, 0), coalesce(w.level, 'candidate'),
+                coalesce(w.pinned, false)
+            )
         returning a.artifact_id
     )
     select array_agg(u.artifact_id) into changed from updated u;
@@ -119,7 +123,8 @@ as $$
         (
             select max(t.key::centralcloud.level)
             from jsonb_each(thresholds) as t
-            where groups >= (t.value ->> 'groups')::bigint and confidence >= (t.value ->> 'confidence')::double precision
+            where groups >= (t.value ->> 'groups')::bigint
+                and confidence >= (t.value ->> 'confidence')::double precision
         ),
         case when groups > 0 then 'low' else 'candidate' end::centralcloud.level
     )
@@ -150,7 +155,9 @@ begin
             e.*, i.group_name,
             i.trust * coalesce((weights ->> i.environment)::double precision, 1)
                 -- after 100 half-lives nothing is left, and smaller numbers would underflow
-                * power(0.5, least(coalesce(greatest(extract(epoch from as_of - e.last_used_at), 0), 0) / half_life, 100))
+                * power(
+                    0.5, least(coalesce(greatest(extract(epoch from as_of - e.last_used_at), 0), 0) / half_life, 100)
+                )
                 as weight
         from centralcloud.evidence e
         join centralcloud.instance i using (instance_id)

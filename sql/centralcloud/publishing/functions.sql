@@ -113,11 +113,13 @@ begin
     from centralcloud.bridge_state b
     cross join (
         -- a message holds 2,000 topics
-        select t.n / 2000 as n, coalesce(jsonb_object_agg(t.topic, t.head) filter (where t.topic is not null), '{}') as heads
+        select t.n / 2000 as n,
+            coalesce(jsonb_object_agg(t.topic, t.head) filter (where t.topic is not null), '{}') as heads
         from (
             select 0::bigint as n, null::text as topic, null::bigint as head
             union all
-            select row_number() over () - 1, centralcloud.topic_name(t.namespace, t.kind), t.head from centralcloud.topic t
+            select row_number() over () - 1, centralcloud.topic_name(t.namespace, t.kind), t.head
+            from centralcloud.topic t
         ) as t
         group by t.n / 2000
     ) as h;

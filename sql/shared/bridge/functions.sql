@@ -155,7 +155,8 @@ begin
         if cardinality(parts) < 2 then
             perform @extschema@.keep_dead_letter(from_subject, from_payload, receive_alone.meta, sqlstate, sqlerrm);
             return query
-            select a.subject, a.headers, a.payload from @extschema@.answer_poison(from_subject, from_payload, sqlerrm) as a;
+            select a.subject, a.headers, a.payload
+            from @extschema@.answer_poison(from_subject, from_payload, sqlerrm) as a;
             return;
         end if;
     end;
@@ -265,10 +266,12 @@ set search_path = pg_catalog, pg_temp
 as $$
     select case
         when b.seen_at is null then 'No bridge runs for this database: start singularity-bridge run.'
-        when b.seen_at < clock_timestamp() - interval '10 seconds' then format('The bridge has not reported since %s: start '
-            'singularity-bridge run, or look at its log.', b.seen_at::timestamptz(0))
-        when b.error is not null and not b.connected then format('The bridge has no connection to NATS (%s): run '
-            'singularity-bridge check.', b.error)
+        when b.seen_at < clock_timestamp() - interval '10 seconds' then format(
+            'The bridge has not reported since %s: start singularity-bridge run, or look at its log.',
+            b.seen_at::timestamptz(0)
+        )
+        when b.error is not null and not b.connected
+            then format('The bridge has no connection to NATS (%s): run singularity-bridge check.', b.error)
         when b.error is not null then format('JetStream is not as it should be (%s): %s.', b.error, jetstream_mend)
     end
     from (select true as here) as one

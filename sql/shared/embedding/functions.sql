@@ -22,7 +22,8 @@ as $$
             GD["singularity_model"] = embedding.load(folder + "/model")
         except (ImportError, OSError, ValueError) as error:
             plpy.notice("similarity of meaning is not known here: the embedding model cannot be loaded",
-                        detail=str(error), hint="Run make install of Singularity on the database server and connect again.")
+                        detail=str(error),
+                        hint="Run make install of Singularity on the database server and connect again.")
     return GD["singularity_model"] is not None
 $$;
 
@@ -195,7 +196,7 @@ begin
     if register_contract.name !~ '^[a-z0-9][a-z0-9._:/-]{0,99}$' then
         raise exception using errcode = 'invalid_parameter_value',
             message = format('contract name %L is not valid', left(register_contract.name, 100)),
-            hint = 'It has 1 to 100 characters out of a to z, 0 to 9, . _ : / and -, and starts with a letter or digit.';
+            hint = 'It has 1 to 100 characters out of a to z, 0 to 9, . _ : / and -; the first is a letter or digit.';
     end if;
     if greatest(octet_length(model), octet_length(revision)) > 512 then
         raise exception using errcode = 'program_limit_exceeded',
@@ -213,7 +214,8 @@ begin
     end if;
     known := @extschema@.contract_of(register_contract.name);
     if (known.model, known.revision, known.dimensions, known.normalised)
-        <> (register_contract.model, register_contract.revision, register_contract.dimensions, register_contract.normalised)
+        <> (register_contract.model, register_contract.revision, register_contract.dimensions,
+            register_contract.normalised)
     then
         raise exception using errcode = 'unique_violation',
             message = format('contract %L is known with another meaning', register_contract.name),
@@ -278,7 +280,7 @@ begin
         raise exception using errcode = 'invalid_parameter_value',
             message = format('a vector of contract %L has %s dimensions, this one %s',
                 contract, kept.dimensions, @extschema@.vector_size(embedding)),
-            hint = 'Pass the vector that the contract''s model makes, or name the contract that this one was made under.';
+            hint = 'Pass the vector that the contract''s model makes, or name the contract that made this one.';
     end if;
     size := @extschema@.vector_length(embedding);
     if size = 0 or size = 'infinity' or size = 'nan' then

@@ -38,7 +38,8 @@ begin
     end if;
     if not @extschema@.load_model() then
         raise exception using errcode = 'object_not_in_prerequisite_state',
-            message = 'the embedding model cannot be loaded', hint = 'Run make install of Singularity on the database server.';
+            message = 'the embedding model cannot be loaded',
+            hint = 'Run make install of Singularity on the database server.';
     end if;
     perform @extschema@.ensure_indexes();
     select pg_catalog.count(*) into total from @extschema@.outdated_documents(0, null);

@@ -72,7 +72,8 @@ begin
             when given.removed then null
             when given.level is null then @extschema@.refuse('22004', 'level is missing')
             when not coalesce(given.confidence between 0 and 1, false)
-                then @extschema@.refuse('22023', format('confidence is %s', coalesce(given.confidence::text, 'missing')))
+                then @extschema@.refuse('22023',
+                    format('confidence is %s', coalesce(given.confidence::text, 'missing')))
             else coalesce(
                 @extschema@.content_refusal(given.content), @extschema@.variant_refusal(given.variant, given.content),
                 @extschema@.summary_refusal(given.summary), @extschema@.tags_refusal(given.tags),
@@ -109,7 +110,10 @@ begin
     end if;
     return @extschema@.refuse(
         case when value is null then '22004' else '22023' end,
-        case when value is null then field || ' must not be null' else format('%s %L is not valid', field, left(value, 100)) end,
+        case
+            when value is null then field || ' must not be null'
+            else format('%s %L is not valid', field, left(value, 100))
+        end,
         format('A %s has 1 to 64 characters out of a to z, 0 to 9, _ and -.', field)
     );
 end
@@ -159,7 +163,8 @@ begin
         return @extschema@.refuse('22004', 'content must not be null',
             'Pass any other JSON: an object, an array, a string, a number or a boolean.');
     elsif size > @extschema@.content_limit() then
-        return @extschema@.refuse('54000', format('content has %s bytes, the limit is %s', size, @extschema@.content_limit()),
+        return @extschema@.refuse('54000',
+            format('content has %s bytes, the limit is %s', size, @extschema@.content_limit()),
             'Store the large part elsewhere and keep a reference, or divide the artifact.');
     end if;
     return null;
@@ -196,7 +201,8 @@ begin
     end if;
     foreach tag in array coalesce(tags, '{}') loop
         if tag is null or octet_length(tag) not between 1 and 128 then
-            return @extschema@.refuse('22023', format('tag %L is not valid', left(tag, 100)), 'A tag has 1 to 128 bytes.');
+            return @extschema@.refuse('22023', format('tag %L is not valid', left(tag, 100)),
+                'A tag has 1 to 128 bytes.');
         end if;
     end loop;
     return null;

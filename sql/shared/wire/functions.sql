@@ -41,7 +41,10 @@ as $$
 begin
     -- what is in content is its author's, nulls and all
     return jsonb_strip_nulls(fields - 'content')
-        || case when fields -> 'content' <> 'null' then jsonb_build_object('content', fields -> 'content') else '{}' end;
+        || case
+            when fields -> 'content' <> 'null' then jsonb_build_object('content', fields -> 'content')
+            else '{}'
+        end;
 end
 $$;
 
@@ -69,7 +72,8 @@ as $$
 begin
     if given ? 'what' and not given ? 'record_type' then
         -- of version 0.1 or 0.2
-        given := given || jsonb_build_object('record_type', given -> 'what', 'withdrawn_up_to', given -> 'withdrawn_through');
+        given := given
+            || jsonb_build_object('record_type', given -> 'what', 'withdrawn_up_to', given -> 'withdrawn_through');
     end if;
     return jsonb_populate_record(null::@extschema@.wire_record, given);
 end

@@ -1,5 +1,5 @@
--- What instance and authority say to each other: both sides fill and read these types, so that no field is named twice.
--- A field that is null is left out of the JSON; unknown ones are ignored. The messages are in extension/doc/messages.md.
+-- What instance and authority say to each other: both sides fill and read these types, so a field is named once. A
+-- field that is null is left out of the JSON; unknown ones are ignored. The messages are in extension/doc/messages.md.
 
 create type @extschema@.wire_record as (
     record_type text,

@@ -39,7 +39,8 @@ begin
     perform singularity.want_comparison(), singularity.ring_doorbell();
     call singularity.try_commit(committed);
     if not committed then
-        raise exception using errcode = 'active_sql_transaction', message = 'reconcile() cannot run inside a transaction block',
+        raise exception using errcode = 'active_sql_transaction',
+            message = 'reconcile() cannot run inside a transaction block',
             hint = 'Call it by itself, in autocommit mode.';
     end if;
     while not singularity.is_reconciled(asked_at) loop
@@ -100,7 +101,8 @@ begin
     insert into singularity.comparison (topic)
     select ''
     union all
-    select singularity.topic_name(t.namespace, t.kind) from singularity.topic t where t.followed and t.position = t.head;
+    select singularity.topic_name(t.namespace, t.kind) from singularity.topic t
+    where t.followed and t.position = t.head;
 end
 $$;
 
@@ -165,7 +167,8 @@ declare
 begin
     made.topic := range_to_send.topic;
     made.prefix := range_to_send.prefix;
-    select d.entries, d.digest into made.entries, made.digest from singularity.range_digest(made.topic, made.prefix) as d;
+    select d.entries, d.digest into made.entries, made.digest
+    from singularity.range_digest(made.topic, made.prefix) as d;
     if made.topic <> '' then
         made.forgotten := singularity.forgotten_in(made.topic, made.prefix);
     end if;
@@ -206,7 +209,8 @@ as $$
         select jsonb_build_array(d.artifact_id, d.variant, d.incarnation, d.offered_version) as state
         from singularity.delivery as d
         where states_in.topic = ''
-            and d.artifact_id between singularity.range_start(states_in.prefix) and singularity.range_end(states_in.prefix)
+            and d.artifact_id between singularity.range_start(states_in.prefix)
+                and singularity.range_end(states_in.prefix)
         union all
         select jsonb_build_array(c.artifact_id, c.revision)
         from singularity.copies_in(states_in.topic, states_in.prefix) as c
@@ -238,7 +242,8 @@ as $$
     from singularity.topic_parts(forgotten_in.topic) as t
     inner join singularity.holding as h on t.namespace = h.namespace and t.kind = h.kind
     where h.variant is null
-        and h.artifact_id between singularity.range_start(forgotten_in.prefix) and singularity.range_end(forgotten_in.prefix)
+        and h.artifact_id between singularity.range_start(forgotten_in.prefix)
+            and singularity.range_end(forgotten_in.prefix)
         and h.version = (select p.version from singularity.present_holding(h.artifact_id) as p)
 $$;
 
@@ -406,7 +411,8 @@ language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select exists (
-        select from singularity.reconciliation as r where r.started_at >= is_reconciled.since and r.finished_at >= r.started_at
+        select from singularity.reconciliation as r
+        where r.started_at >= is_reconciled.since and r.finished_at >= r.started_at
     )
 $$;
 

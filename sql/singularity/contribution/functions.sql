@@ -184,7 +184,8 @@ begin
             for update of e skip locked
         )
     )
-    select bool_or(c.verdict = 'superseded' and c.confirmed_version = c.offered_version) into overtaken from confirmed c;
+    select bool_or(c.verdict = 'superseded' and c.confirmed_version = c.offered_version) into overtaken
+    from confirmed c;
     if overtaken then
         -- by a state that this database never told: of an incarnation that was not known when it was restored
         perform singularity.want_comparison();
@@ -202,7 +203,8 @@ as $$
     update singularity.batch as b set
         stream_created = r.stream_created, stream_sequence = r.sequence,
         failed_at = case when not r.ok then clock_timestamp() end, failure = r.error
-    from jsonb_to_recordset(results) as r (message_id text, ok boolean, stream_created text, sequence bigint, error text)
+    from jsonb_to_recordset(results)
+        as r (message_id text, ok boolean, stream_created text, sequence bigint, error text)
     where r.message_id = 'contribution:' || b.batch_id
 $$;
 

@@ -25,11 +25,13 @@ begin
     end if;
     update singularity.authority as a set
         hello_sent_at = clock_timestamp(),
-        stream_awaited = case when a.hello_sent_at is null or a.hello_sent_at < b.connected_at or a.stream_awaited is null
+        stream_awaited = case when a.hello_sent_at is null or a.hello_sent_at < b.connected_at
+            or a.stream_awaited is null
             then (b.streams -> singularity.stream_name() ->> 'last_sequence')::bigint else a.stream_awaited end
     from singularity.bridge_state as b;
     return query
-    select 'hello:' || i.instance_id, singularity.encode_message(singularity.request('hello', 'hello') || jsonb_build_object(
+    select 'hello:' || i.instance_id,
+        singularity.encode_message(singularity.request('hello', 'hello') || jsonb_build_object(
         'instance_name', singularity.instance_name(),
         'environment', singularity.get_setting('environment'), 'incarnation', i.incarnation,
         'extension_version', '@version@', 'greatest_version', s.last_value

@@ -37,7 +37,8 @@ begin
         instance_id = new_id, mark = singularity.database_mark(), server_start = pg_postmaster_start_time(),
         past_incarnations = i.past_incarnations || i.incarnation, incarnation = gen_random_uuid(), known_version = 0,
         restoring = false;
-    update singularity.authority set welcomed_at = null, hello_sent_at = null, twin_at = null, session_id = gen_random_uuid();
+    update singularity.authority set welcomed_at = null, hello_sent_at = null, twin_at = null,
+        session_id = gen_random_uuid();
     if singularity.get_setting('mode') <> 'local' then
         perform singularity.backfill(), singularity.ring_doorbell();
     end if;
@@ -222,10 +223,12 @@ begin
         group by artifact_id, variant, shared, namespace, kind, name
     ), adopted as (
         insert into singularity.evidence as e (
-            artifact_id, variant, incarnation, shared, namespace, kind, name, uses, successes, failures, last_used_at, version
+            artifact_id, variant, incarnation, shared, namespace, kind, name, uses, successes, failures, last_used_at,
+            version
         )
         select
-            artifact_id, variant, me.incarnation, shared, namespace, kind, name, uses, successes, failures, last_used_at,
+            artifact_id, variant, me.incarnation, shared, namespace, kind, name, uses, successes, failures,
+            last_used_at,
             nextval('singularity.version')
         from summed
         on conflict (artifact_id, variant, incarnation, shared) do update set

@@ -152,7 +152,8 @@ begin
         raise exception using errcode = 'invalid_parameter_value',
             message = format('an artifact must be a JSON object, not %s', jsonb_typeof(element));
     end if;
-    for field in select e.key, jsonb_typeof(e.value) as type, known_fields ->> e.key as expected from jsonb_each(element) as e loop
+    for field in select e.key, jsonb_typeof(e.value) as type, known_fields ->> e.key as expected
+        from jsonb_each(element) as e loop
         if field.expected is null then
             raise exception using errcode = 'invalid_parameter_value',
                 message = format('unknown field %L', field.key),
@@ -191,11 +192,13 @@ declare
     error text;
     error_hint text;
 begin
-    for element in select e.value, e.ordinality - 1 as index from jsonb_array_elements(artifacts) with ordinality as e loop
+    for element in select e.value, e.ordinality - 1 as index
+        from jsonb_array_elements(artifacts) with ordinality as e loop
         begin
             perform singularity.artifact_from(element.value);
         exception when data_exception or program_limit_exceeded then
-            get stacked diagnostics error_code = returned_sqlstate, error = message_text, error_hint = pg_exception_hint;
+            get stacked diagnostics error_code = returned_sqlstate, error = message_text,
+                error_hint = pg_exception_hint;
             raise exception using errcode = error_code, message = format('element %s: %s', element.index, error),
                 hint = concat_ws(' ', nullif(error_hint, ''), 'Elements are counted from 0; nothing was learned.');
         end;
@@ -367,7 +370,8 @@ begin
             present_incarnation
         from unaware
     ), entries as (
-        insert into singularity.outbox (version, artifact_id) select new_version, artifact_id from unaware where connected
+        insert into singularity.outbox (version, artifact_id) select new_version, artifact_id from unaware
+        where connected
     )
     select count(*) into heeded from unaware;
     if heeded > 0 and connected then

@@ -152,7 +152,10 @@ begin
             failures = e.failures + excluded.failures,
             last_used_at = greatest(e.last_used_at, excluded.last_used_at),
             -- that of the last outcome, so that a withdrawal which is not committed yet comes after it
-            version = case when excluded.version > e.version then excluded.version else nextval('singularity.version') end
+            version = case
+                when excluded.version > e.version then excluded.version
+                else nextval('singularity.version')
+            end
         returning e.*
     ), entries as (
         insert into singularity.outbox (version, artifact_id, variant, incarnation)
@@ -169,7 +172,8 @@ begin
         )
     into folded, changed, first_used;
     perform singularity.delete_replaced_entries(changed);
-    -- with its first outcome an artifact is no candidate any more, and any outcome can decide between it and a central copy
+    -- with its first outcome an artifact is no candidate any more, and any outcome can decide between it and a
+    -- central copy
     perform singularity.index_artifacts(array(
         select unnest(first_used)
         union
@@ -195,10 +199,12 @@ as $$
         returning e.*
     )
     insert into singularity.evidence as e (
-        artifact_id, variant, incarnation, shared, namespace, kind, name, uses, successes, failures, last_used_at, version
+        artifact_id, variant, incarnation, shared, namespace, kind, name, uses, successes, failures, last_used_at,
+        version
     )
     select
-        artifact_id, variant, incarnation, false, namespace, kind, name, uses, successes, failures, last_used_at, version
+        artifact_id, variant, incarnation, false, namespace, kind, name, uses, successes, failures, last_used_at,
+        version
     from private
     on conflict (artifact_id, variant, incarnation, shared) do update set
         uses = e.uses + excluded.uses, successes = e.successes + excluded.successes,

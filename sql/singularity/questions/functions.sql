@@ -46,7 +46,7 @@ begin
         if answered is null then
             raise exception using errcode = 'no_data_found',
                 message = pg_catalog.format('there is no question %s', coalesce(question_id::pg_catalog.text, 'null')),
-                hint = 'Pass an id that ask() returned; ask() returns null while not online, and old questions are let go.';
+                hint = 'Pass an id that ask() returned; it returns null while not online, old questions are let go.';
         end if;
         exit when answered;
         if pg_catalog.clock_timestamp() operator(pg_catalog.>=) deadline then
@@ -93,8 +93,8 @@ begin
     if current_setting('transaction_read_only')::boolean or not singularity.is_online() then
         return null;
     end if;
-    -- what is open, or was answered a short while ago, is not asked again; a SERIALIZABLE transaction does not look, since
-    -- two that look and ask would fail with 40001
+    -- what is open, or was answered a short while ago, is not asked again; a SERIALIZABLE transaction does not look,
+    -- since two that look and ask would fail with 40001
     select q.question_id into id from singularity.question q
     where current_setting('transaction_isolation') <> 'serializable' and q.question_key = key and case
         when q.answered_at is null then q.asked_at > now() - singularity.get_setting('question_ttl')::interval

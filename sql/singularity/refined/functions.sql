@@ -177,7 +177,8 @@ begin
             pinned, revision, epoch
         )
         select
-            artifact_id, namespace, kind, name, variant, content, summary, coalesce(tags, '{}'), level, confidence, uses,
+            artifact_id, namespace, kind, name, variant, content, summary, coalesce(tags, '{}'), level, confidence,
+            uses,
             successes, coalesce(pinned, false), revision, store_refined.epoch
         from wanted
         where removed is not true

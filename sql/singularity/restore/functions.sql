@@ -81,10 +81,12 @@ as $$
     where g.record_type = 'evidence' and o.artifact_id = singularity.artifact_id(g.namespace, g.kind, g.name)
         and o.variant = g.variant and o.incarnation = g.incarnation and o.version < g.version and o.shared;
     insert into singularity.evidence as e (
-        artifact_id, variant, incarnation, shared, namespace, kind, name, uses, successes, failures, last_used_at, version
+        artifact_id, variant, incarnation, shared, namespace, kind, name, uses, successes, failures, last_used_at,
+        version
     )
     select
-        singularity.artifact_id(g.namespace, g.kind, g.name), g.variant, g.incarnation, true, g.namespace, g.kind, g.name,
+        singularity.artifact_id(g.namespace, g.kind, g.name), g.variant, g.incarnation, true, g.namespace, g.kind,
+        g.name,
         g.uses, g.successes, g.failures, g.last_used_at, g.version
     from unnest(given) as g
     where g.record_type = 'evidence'

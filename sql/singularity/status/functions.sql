@@ -55,17 +55,23 @@ begin
         return array_remove(array[singularity.dead_letter_trouble()], null);
     end if;
     return array_remove(array[
-        case when singularity.is_unclear() then format('This database was restored or copied, and nothing is sent until you say '
-            'which it is: CALL singularity.keep_identity() if %s goes on here, SELECT singularity.reidentify() if %1$s goes on '
-            'elsewhere.', me) end,
-        case when central.twin_at is not null then format('The authority hears two databases speak as %s: SELECT '
-            'singularity.reidentify() in the copy, then SELECT centralcloud.dismiss_twin_alarm(%L) at the authority.', me,
-            (singularity.present_identity()).instance_id) end,
+        case when singularity.is_unclear() then format(
+            'This database was restored or copied, and nothing is sent until you say which it is: CALL '
+            'singularity.keep_identity() if %s goes on here, SELECT singularity.reidentify() if %1$s goes on '
+            'elsewhere.', me
+        ) end,
+        case when central.twin_at is not null then format(
+            'The authority hears two databases speak as %s: SELECT singularity.reidentify() in the copy, then SELECT '
+            'centralcloud.dismiss_twin_alarm(%L) at the authority.', me, (singularity.present_identity()).instance_id
+        ) end,
         case
             when not with_bridge then null
             when bridge_trouble is not null then bridge_trouble
-            when settled and not heard then format('NATS is there, but the authority was not heard since %s: look at the '
-                'authority''s database and bridge.', coalesce(central.heard_at::timestamptz(0)::text, 'the connection began'))
+            when settled and not heard then format(
+                'NATS is there, but the authority was not heard since %s: look at the authority''s database and '
+                'bridge.',
+                coalesce(central.heard_at::timestamptz(0)::text, 'the connection began')
+            )
         end,
         (
             select format('The contribution stream takes no messages (%s), so everything waits here: raise '
@@ -75,8 +81,8 @@ begin
             order by s.failed_at desc limit 1
         ),
         (
-            select 'The authority knows later states of this instance than this restored database: they are being restored, and '
-                'nothing is sent meanwhile. See singularity.reconciliation.'
+            select 'The authority knows later states of this instance than this restored database: they are being '
+                'restored, and nothing is sent meanwhile. See singularity.reconciliation.'
             from singularity.identity i where i.restoring
         ),
         (
@@ -89,8 +95,8 @@ begin
         ),
         singularity.dead_letter_trouble(),
         (
-            select format('What was learned at %s is not confirmed yet, though the authority is heard: look at the authority''s '
-                'log and centralcloud.status().', o.queued_at::timestamptz(0))
+            select format('What was learned at %s is not confirmed yet, though the authority is heard: look at the '
+                'authority''s log and centralcloud.status().', o.queued_at::timestamptz(0))
             from (select o.queued_at from singularity.outbox o order by o.version limit 1) as o
             where heard and o.queued_at < clock_timestamp() - interval '10 minutes'
         )

@@ -21,7 +21,11 @@ begin
         from (
             select unnest(undeleted)
             union
-            (select g.artifact_id from unnest(given) as g where changed except select m.artifact_id from unnest(made) as m)
+            (
+                select g.artifact_id from unnest(given) as g where changed
+                except
+                select m.artifact_id from unnest(made) as m
+            )
         ) as a (artifact_id);
     end if;
     return cardinality(undeleted);
@@ -145,7 +149,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return md5(row(
-        given.artifact_id, given.namespace, given.kind, given.name, given.summary, given.tags, given.level, given.content,
+        given.artifact_id, given.namespace, given.kind, given.name, given.summary, given.tags, given.level,
+        given.content,
         given.contract, given.embedding
     )::text)::uuid;
 end

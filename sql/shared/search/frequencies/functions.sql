@@ -22,7 +22,8 @@ begin
         select c.words, c.change from @extschema@.lexeme_change c limit 256
     )
     select a.lexeme, greatest(0, coalesce(l.documents, 0) + (
-        select coalesce(sum(r.change), 0) from recent r where a.lexeme = '' or r.words @@ @extschema@.lexeme_query(a.lexeme)
+        select coalesce(sum(r.change), 0) from recent r
+        where a.lexeme = '' or r.words @@ @extschema@.lexeme_query(a.lexeme)
     ))::double precision
     from unnest(lexemes) as a (lexeme)
     left join @extschema@.lexeme l using (lexeme);

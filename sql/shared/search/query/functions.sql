@@ -122,7 +122,8 @@ begin
         select plan_filter.documents * least(sum(f.documents) / greatest(everything, 1), 1) into documents
         from @extschema@.lexeme_frequencies(levels) as f;
         select coalesce(passes && r.any_level, r.any_level) into passes
-        from (select string_agg(@extschema@.lexeme_query(l)::text, ' | ')::tsquery as any_level from unnest(levels) as l) as r;
+        from (select string_agg(@extschema@.lexeme_query(l)::text, ' | ')::tsquery as any_level
+            from unnest(levels) as l) as r;
     end if;
 end
 $$;
@@ -235,7 +236,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    words constant text[] := array(select distinct w from regexp_split_to_table(lower(query), '\s+') as w where w <> '');
+    words constant text[] := array(
+        select distinct w from regexp_split_to_table(lower(query), '\s+') as w where w <> ''
+    );
 begin
     -- one word is a name, and a text that was pasted in says the same in other words itself
     if cardinality(words) not between 2 and 32 then

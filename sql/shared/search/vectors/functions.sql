@@ -122,7 +122,8 @@ begin
                     where v.contract = %2$L and v.indexed
                     order by v.embedding::%1$s.vector(%3$s) operator(%1$s.<=>) $1
                 ) as n
-                where $2 is null or (select d.words @@ $2 from @extschema@.document d where d.document_id = n.document_id)
+                where $2 is null or (select d.words @@ $2 from @extschema@.document d
+                    where d.document_id = n.document_id)
                 limit $3
             )', vectors, contract, @extschema@.vector_size(embedding)
         ) into result using embedding, passes, max_documents;
