@@ -296,6 +296,10 @@ class TestTrouble:
         first = db.ask("zebra")
         db.call("configure", settings={"question_ttl": "0 seconds"})
         assert online.outgoing("question") == []
+        # nor does it keep the bell from being armed
+        online.outgoing("sync")
+        assert online.arm() == []
+        assert db.value("select armed from singularity.doorbell") is True
         assert db.status()["open_questions"] == 0
         assert db.ask("zebra") != first
 
