@@ -77,12 +77,14 @@ begin
     from centralcloud.artifact a
     left join centralcloud.variant v using (artifact_id, variant)
     cross join lateral (
-        select centralcloud.without_nulls(to_jsonb(jsonb_populate_record(null::centralcloud.wire_refined, case
+        select case
             when a.variant is null then jsonb_build_object(
                 'namespace', a.namespace, 'kind', a.kind, 'name', a.name, 'revision', a.revision, 'removed', true
             )
-            else to_jsonb(a) || jsonb_build_object('content', v.content)
-        end)))
+            else to_jsonb(jsonb_populate_record(
+                null::centralcloud.wire_refined, to_jsonb(a) || jsonb_build_object('content', v.content)
+            )) - 'removed'
+        end
     ) as r (refined)
     where a.artifact_id = any (artifact_ids);
 end

@@ -147,14 +147,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
+    refined constant singularity.wire_refined[] := array(
+        select r from jsonb_populate_recordset(null::singularity.wire_refined, given) as r
+    );
     stored uuid[];
 begin
-    perform singularity.raise_refusal(singularity.refined_refusal(r))
-    from jsonb_populate_recordset(null::singularity.wire_refined, given) as r;
+    perform singularity.raise_refusal(singularity.refined_refusal(r)) from unnest(refined) as r;
     with incoming as (
         select distinct on (r.namespace, r.kind, r.name)
             singularity.artifact_id(r.namespace, r.kind, r.name) as artifact_id, r.*
-        from jsonb_populate_recordset(null::singularity.wire_refined, given) as r
+        from unnest(refined) as r
         order by r.namespace, r.kind, r.name, r.revision desc
     ), wanted as (
         select i.* from incoming i

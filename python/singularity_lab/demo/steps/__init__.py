@@ -19,6 +19,6 @@ STEPS: tuple[tuple[str, Callable[[Story, Step], None]], ...] = (
     ("The authority's bridge stops: the broker holds what the developer learns", broker_fills),
     ("NATS is stopped: answers come from the cache, learnings queue", nats_stops),
     ("NATS comes back with its store deleted: everything arrives", nats_returns),
-    ("Production asks, and gets what the developer taught", production_asks),
+    ("Production asks, and gets what the developer learned", production_asks),
     ("Both record outcomes: level and confidence rise at the developer", both_record),
 )
