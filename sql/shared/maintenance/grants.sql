@@ -1,1 +1,1 @@
-grant execute on procedure @extschema@.try_commit(boolean) to @extension@_reader;
+grant execute on procedure @extschema@.try_commit to @extension@_reader;

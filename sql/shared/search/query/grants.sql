@@ -1,2 +1,1 @@
-grant execute on function @extschema@.relevance(double precision, double precision, double precision, boolean)
-to @extension@_reader;
+grant execute on function @extschema@.relevance to @extension@_reader;
