@@ -215,11 +215,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     key constant record := singularity.check_key(given.namespace, given.kind, given.name);
-begin
-    perform singularity.raise_refusal(coalesce(
+    refusal constant singularity.refusal := coalesce(
         singularity.content_refusal(given.content), singularity.summary_refusal(given.summary),
         singularity.tags_refusal(given.tags)
-    ));
+    );
+begin
+    perform singularity.raise_refusal(refusal);
     if given.contract = singularity.current_contract() then
         raise exception using errcode = 'invalid_parameter_value',
             message = format('vectors of contract %L are made here, from the text', given.contract),
