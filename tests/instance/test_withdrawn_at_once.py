@@ -8,7 +8,7 @@ from tests.instance.session import Row, Session
 def told(online: Relay) -> Row:
     """Let the background work be done and everything be sent; return the last state of the holding."""
     online.tick()
-    records = [record for record in online.send_all() if record["what"] == "holding"]
+    records = [record for record in online.send_all() if record["record_type"] == "holding"]
     return max(records, key=lambda record: record["version"])
 
 

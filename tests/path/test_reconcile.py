@@ -25,7 +25,7 @@ def test_it_says_that_both_are_equal(team: Team) -> None:
     team.ann.learn(fresh("thing"), 1)
     team.ann.until_confirmed()
     assert notices(team.ann.connection, "call singularity.reconcile()") == [
-        "0 states sent again, 0 taken back, 0 copies refreshed"
+        "0 states sent again, 0 restored, 0 copies refreshed"
     ]
     here = row(team.ann.connection, STATES)
     me = team.ann.status()["instance_id"]
@@ -48,7 +48,7 @@ def test_it_says_what_was_sent_again(team: Team) -> None:
         for table in ("holding", "evidence"):
             owner.execute(f"delete from centralcloud.{table} where artifact_id in {ids}".encode(), [names])
     assert notices(team.ann.connection, "call singularity.reconcile()") == [
-        "6 states sent again, 0 taken back, 0 copies refreshed"
+        "6 states sent again, 0 restored, 0 copies refreshed"
     ]
     team.ann.until(lambda: value(team.curator, uses, names) == 6, "the outcomes again")
 
