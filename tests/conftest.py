@@ -15,6 +15,9 @@ import pytest
 from pytest_postgresql import factories
 
 from singularity_lab import Cluster, Database, Lab
+from singularity_lab.process import forget_foreign_servers
+
+forget_foreign_servers()  # before anything connects
 
 
 @pytest.fixture(scope="session")

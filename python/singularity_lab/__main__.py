@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from singularity_lab.postgres import Cluster
+from singularity_lab.process import forget_foreign_servers
 
 
 def main(command: list[str]) -> int:
@@ -12,6 +13,7 @@ def main(command: list[str]) -> int:
     if not command:
         print(__doc__, file=sys.stderr)
         return 2
+    forget_foreign_servers()
     with Cluster(fsync=False) as cluster:
         return subprocess.run(command, env={**os.environ, **cluster.environment()}, check=False).returncode
 

@@ -191,6 +191,16 @@ def leash(death_signal: signal.Signals, user: str | None) -> list[str]:
     return ["setpriv", "--pdeathsig", death_signal.name.removeprefix("SIG"), *identity]
 
 
+def forget_foreign_servers() -> None:
+    """Take what points at PostgreSQL or NATS servers out of our own environment, which libpq reads too.
+
+    A connection string leaves most of libpq's parameters out. PG_CONFIG stays: it says which programs to use.
+    """
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN) and name != "PG_CONFIG":
+            del os.environ[name]
+
+
 def clean_environment(additions: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return our environment without what points at PostgreSQL or NATS servers, plus `additions`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}

@@ -65,15 +65,15 @@ def _machines() -> Iterator[Machines]:
         nats = lab.nats()
         authority = lab.authority("centralcloud", cluster=lab.cluster("authority"))
         authority_bridge = lab.bridge(authority, nats)
-        teacher = lab.instance("teacher", cluster=authority.cluster)
-        teaching = lab.bridge(teacher, nats)
+        contributor = lab.instance("contributor", cluster=authority.cluster)
+        contributing = lab.bridge(contributor, nats)
         known = [f"question {n}" for n in range(4 * QUESTIONS)]
         artifacts = [{"kind": "known", "name": name, "content": name} for name in known]
-        with teacher.connect() as connection:
+        with contributor.connect() as connection:
             connection.execute("select singularity.connect()")
             connection.execute("select singularity.learn_many(%s)", [Jsonb(artifacts)])
             _wait_drained(connection)
-        teaching.stop()
+        contributing.stop()
         instance = lab.instance("instance", cluster=lab.cluster("instance"))
         yield Machines(lab, instance, authority, lab.bridge(instance, nats), authority_bridge, known)
 

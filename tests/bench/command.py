@@ -10,6 +10,7 @@ import click
 from tests.bench.report import Row, print_summary, say
 
 from singularity_lab.postgres import bin_folder
+from singularity_lab.process import forget_foreign_servers
 
 Benchmark = Callable[[int], list[Row]]
 
@@ -28,6 +29,7 @@ def command(benchmarks: Mapping[str, Benchmark]) -> click.Command:
     )
     def run(names: Sequence[str], rounds: int) -> None:
         """Run the benchmarks named, or all of them, on throwaway servers of this machine."""
+        forget_foreign_servers()
         server = subprocess.check_output([bin_folder() / "postgres", "--version"], text=True).strip()
         load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
         say(f"{server}, {os.cpu_count()} CPUs, load average {load}, durable commits")

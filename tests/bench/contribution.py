@@ -36,7 +36,7 @@ LEARNED = """
         h.version
     from singularity.holding h, singularity.identity i where h.namespace = %s order by h.version
 """
-# One row by its key: cheap enough to be asked all the time. Shipments are applied in the order of versions.
+# One row by its key: cheap enough to be asked all the time. Batches are applied in the order of versions.
 REACHED = "select greatest_version from centralcloud.instance where instance_id = %s"
 COMMITTED = """
     select count(*) from centralcloud.artifact a join centralcloud.holding h using (artifact_id)

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from tests.support import rows
+from tests.kit.queries import rows
 
 from singularity_lab import Database
 

@@ -88,7 +88,7 @@ def test_a_function_says_how_it_may_be_used(instance_db: psycopg.Connection) -> 
 
 
 def test_everything_can_be_learned(instance: Database, instance_db: psycopg.Connection) -> None:
-    taught = [patterns.MEANWHILE, *patterns.UNREAD, *patterns.OFFLINE]
-    artifacts = [*catalog.artifacts(instance_db), *taught]
+    learned = [patterns.MEANWHILE, *patterns.UNREAD, *patterns.OFFLINE]
+    artifacts = [*catalog.artifacts(instance_db), *learned]
     changed = instance_db.execute("select singularity.learn_many(%s)", [Jsonb(artifacts)]).fetchone()
     assert changed == (len(artifacts),)

@@ -17,6 +17,7 @@ from tests.fault.stage import INSTANCES, Stage
 from tests.fault.story import StoryError, Told, tell
 
 from singularity_lab import Lab
+from singularity_lab.process import forget_foreign_servers
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -103,6 +104,7 @@ def tell_one(plan: Plan, summary: Summary) -> None:
 @click.option("--only", multiple=True, type=click.Choice(sorted(TARGETS)), help="Only these kinds of faults.")
 def main(seconds: int, seed: int, faults: int, only: Sequence[str]) -> None:
     """Tell stories with new seeds, one after the other, on throwaway servers of this machine."""
+    forget_foreign_servers()
     summary = Summary()
     started = time.monotonic()
     kinds = {name: TARGETS[name] for name in only or TARGETS}

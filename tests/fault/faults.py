@@ -12,8 +12,8 @@ import psutil
 import psycopg
 from psycopg.types.json import Jsonb
 from tests.fault.link import Link, Way
-from tests.fault.stage import AUTHORITY, INSTANCES, Machine, Stage, answers
-from tests.support import rows, value
+from tests.fault.stage import AUTHORITY, INSTANCES, Player, Stage, answers
+from tests.kit.queries import rows, value
 
 from singularity_lab import Process, wait_until
 from singularity_lab.places import server_user
@@ -22,7 +22,7 @@ from singularity_lab.process import leash
 PATIENCE_S = 20.0
 RECOVERY_S = 60.0
 
-Strike = Callable[[Stage, Machine, float], bool]
+Strike = Callable[[Stage, Player, float], bool]
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,18 @@ def lasting(seconds: float) -> None:
 # Processes
 
 
-def bridge_killed(_: Stage, machine: Machine, seconds: float) -> bool:
+def bridge_killed(_: Stage, machine: Player, seconds: float) -> bool:
     machine.bridge.kill9()
     lasting(seconds)
     machine.bridge.start()
     return True
 
 
-def bridge_frozen(_: Stage, machine: Machine, seconds: float) -> bool:
+def bridge_frozen(_: Stage, machine: Player, seconds: float) -> bool:
     return frozen(machine.bridge, seconds)
 
 
-def second_bridge(stage: Stage, machine: Machine, seconds: float) -> bool:
+def second_bridge(stage: Stage, machine: Player, seconds: float) -> bool:
     """Start another one beside the first, kill the first, and have the first take over again."""
     second = stage.new_bridge(
         machine.name, machine.database, machine.nats_link, machine.database_link, "-second"
@@ -75,14 +75,14 @@ def second_bridge(stage: Stage, machine: Machine, seconds: float) -> bool:
     return True
 
 
-def nats_killed(stage: Stage, _: Machine, seconds: float) -> bool:
+def nats_killed(stage: Stage, _: Player, seconds: float) -> bool:
     stage.nats.kill9()
     lasting(seconds)
     stage.nats.start()
     return True
 
 
-def nats_store_lost(stage: Stage, _: Machine, seconds: float) -> bool:
+def nats_store_lost(stage: Stage, _: Player, seconds: float) -> bool:
     stage.nats.kill9()
     stage.nats.wipe_store()
     lasting(seconds)
@@ -90,11 +90,11 @@ def nats_store_lost(stage: Stage, _: Machine, seconds: float) -> bool:
     return True
 
 
-def nats_frozen(stage: Stage, _: Machine, seconds: float) -> bool:
+def nats_frozen(stage: Stage, _: Player, seconds: float) -> bool:
     return frozen(stage.nats, seconds)
 
 
-def server_stopped(_: Stage, machine: Machine, seconds: float) -> bool:
+def server_stopped(_: Stage, machine: Player, seconds: float) -> bool:
     """Stop PostgreSQL at once, so that it recovers at its start."""
     machine.cluster.stop(mode="immediate")
     lasting(seconds)
@@ -102,7 +102,7 @@ def server_stopped(_: Stage, machine: Machine, seconds: float) -> bool:
     return True
 
 
-def postmaster_killed(_: Stage, machine: Machine, seconds: float) -> bool:
+def postmaster_killed(_: Stage, machine: Player, seconds: float) -> bool:
     """Kill only the postmaster: its children notice and end by themselves."""
     children = psutil.Process(machine.cluster.pid).children(recursive=True)
     os.kill(machine.cluster.pid, signal.SIGKILL)
@@ -113,15 +113,15 @@ def postmaster_killed(_: Stage, machine: Machine, seconds: float) -> bool:
     return True
 
 
-def user_backend_killed(_: Stage, machine: Machine, __: float) -> bool:
+def user_backend_killed(_: Stage, machine: Player, __: float) -> bool:
     return backend_killed(machine, machine.database.user)
 
 
-def bridge_backend_killed(_: Stage, machine: Machine, __: float) -> bool:
+def bridge_backend_killed(_: Stage, machine: Player, __: float) -> bool:
     return backend_killed(machine, machine.database.relay)
 
 
-def server_frozen(_: Stage, machine: Machine, seconds: float) -> bool:
+def server_frozen(_: Stage, machine: Player, seconds: float) -> bool:
     return frozen(machine.cluster, seconds)
 
 
@@ -133,7 +133,7 @@ def frozen(process: Process, seconds: float) -> bool:
     return True
 
 
-def backend_killed(machine: Machine, role: str) -> bool:
+def backend_killed(machine: Player, role: str) -> bool:
     """Kill a session of a role without warning: the server ends all the others and recovers."""
     query = "select pid from pg_stat_activity where usename = %s order by random() limit 1"
     with machine.superuser() as superuser:
@@ -194,7 +194,7 @@ def half_open(_: Stage, link: Link, seconds: float) -> bool:
 def on_nats_link(disturb: Callable[[Stage, Link, float], bool]) -> Fault:
     """Return a fault between a bridge and NATS."""
 
-    def strike(stage: Stage, machine: Machine, seconds: float) -> bool:
+    def strike(stage: Stage, machine: Player, seconds: float) -> bool:
         return disturb(stage, machine.nats_link, seconds)
 
     return Fault(strike, ("nats link",), (AUTHORITY, *INSTANCES))
@@ -203,13 +203,13 @@ def on_nats_link(disturb: Callable[[Stage, Link, float], bool]) -> Fault:
 def on_database_link(disturb: Callable[[Stage, Link, float], bool]) -> Fault:
     """Return a fault between a bridge and its database."""
 
-    def strike(stage: Stage, machine: Machine, seconds: float) -> bool:
+    def strike(stage: Stage, machine: Player, seconds: float) -> bool:
         return disturb(stage, machine.database_link, seconds)
 
     return Fault(strike, ("database link",), (AUTHORITY, *INSTANCES))
 
 
-def vanished_bridge(_: Stage, machine: Machine, seconds: float) -> bool:
+def vanished_bridge(_: Stage, machine: Player, seconds: float) -> bool:
     """Kill a bridge whose server does not hear of it for a while, and start another one at once."""
     for link in (machine.database_link, machine.nats_link):
         link.abandon()
@@ -250,7 +250,7 @@ MOMENTS: Mapping[str, Moment] = {
 def killed_before(moment: Moment) -> Fault:
     """Return the fault of a bridge that dies just before a moment."""
 
-    def strike(stage: Stage, machine: Machine, seconds: float) -> bool:
+    def strike(stage: Stage, machine: Player, seconds: float) -> bool:
         return at_moment(stage, machine, moment, lambda: bridge_killed(stage, machine, seconds))
 
     return Fault(strike, ("bridge", "nats link", "database link", "server"), moment.targets)
@@ -259,13 +259,13 @@ def killed_before(moment: Moment) -> Fault:
 def cut_before(moment: Moment) -> Fault:
     """Return the fault of a link that breaks just before a moment."""
 
-    def strike(stage: Stage, machine: Machine, _: float) -> bool:
+    def strike(stage: Stage, machine: Player, _: float) -> bool:
         return at_moment(stage, machine, moment, lambda: True)
 
     return Fault(strike, ("bridge", "nats link", "database link", "server"), moment.targets)
 
 
-def at_moment(stage: Stage, machine: Machine, moment: Moment, strike: Callable[[], bool]) -> bool:
+def at_moment(stage: Stage, machine: Player, moment: Moment, strike: Callable[[], bool]) -> bool:
     """Strike when the moment is there; what was about to pass is lost."""
     link = machine.database_link if moment.at_database else machine.nats_link
     trap = link.watch(moment.way, moment.pattern)
@@ -281,7 +281,7 @@ def at_moment(stage: Stage, machine: Machine, moment: Moment, strike: Callable[[
     return True
 
 
-def provoke(stage: Stage, machine: Machine, moment: Moment) -> None:
+def provoke(stage: Stage, machine: Player, moment: Moment) -> None:
     """See that a moment comes that does not come by itself."""
     if "welcome" in moment.pattern.decode():
         with machine.superuser() as superuser:
@@ -292,7 +292,7 @@ def provoke(stage: Stage, machine: Machine, moment: Moment) -> None:
 # Space
 
 
-def stream_full(stage: Stage, _: Machine, __: float) -> bool:
+def stream_full(stage: Stage, _: Player, __: float) -> bool:
     """Make the contribution stream small and stop who empties it, until somebody meets its limit."""
     authority = stage.authority
     limit_stream(authority, 2000)
@@ -307,7 +307,7 @@ def stream_full(stage: Stage, _: Machine, __: float) -> bool:
         wait_until(lambda: stream_limit(stage) > 2000, RECOVERY_S, "a large stream", ignoring=(OSError,))
 
 
-def limit_stream(authority: Machine, max_bytes: int | None) -> None:
+def limit_stream(authority: Player, max_bytes: int | None) -> None:
     """Set or take back the limit."""
     with authority.database.connect() as curator:
         curator.execute("select centralcloud.configure(%s)", [Jsonb({"stream_max_bytes": max_bytes})])
@@ -337,7 +337,7 @@ def wait_or_not(condition: Callable[[], bool]) -> bool:
         return False
 
 
-def disk_full(_: Stage, machine: Machine, seconds: float) -> bool:
+def disk_full(_: Stage, machine: Player, seconds: float) -> bool:
     """Let no file of PostgreSQL grow or be written beyond 64 KiB, as its owner may: writes fail as on a full disk."""
     cluster = machine.cluster
     before = cluster.log_size()
@@ -371,7 +371,7 @@ def limit_files(process: Process, size: int | None) -> None:
 def clock_set(ahead_s: float) -> Fault:
     """Return the fault of a server whose clock is set for a while, and set right again."""
 
-    def strike(_: Stage, machine: Machine, seconds: float) -> bool:
+    def strike(_: Stage, machine: Player, seconds: float) -> bool:
         machine.cluster.set_clock(ahead_s)
         happened = wait_or_not(lambda: abs(how_far_ahead(machine) - ahead_s) < 60)
         lasting(seconds)
@@ -381,7 +381,7 @@ def clock_set(ahead_s: float) -> Fault:
     return Fault(strike, ("clock",), _EVERYBODY)
 
 
-def how_far_ahead(machine: Machine) -> float:
+def how_far_ahead(machine: Player) -> float:
     """Return by how many seconds a server's clock is ahead of ours."""
     with machine.superuser() as superuser:
         return float(value(superuser, "select extract(epoch from clock_timestamp())::float8")) - time.time()

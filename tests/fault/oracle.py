@@ -5,8 +5,6 @@ are learned by all sessions of an instance: there the greatest version counts, w
 What was forgotten here before it was ever offered to the broker may stay unsaid: whether it was, the instance knows.
 """
 
-import hashlib
-import json
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
@@ -15,14 +13,10 @@ from typing import Any
 
 import psycopg
 from tests.fault.stage import Stage
-from tests.support import row, rows, value
+from tests.kit.identity import variant_of
+from tests.kit.queries import row, rows, value
 
 WITHDRAWING = ("learn privately", "take back", "withdraw")
-
-
-def variant_of(token: str) -> str:
-    """Return the variant of a content, which is a JSON string."""
-    return hashlib.sha256(json.dumps(token).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ INSTANCES = ("ann", "bob", "carol")
 _SETTINGS = {"shared_buffers": "32MB", "max_connections": "60"}
 
 
-class Machine:
+class Player:
     """A server with one database, its bridge, and the bridge's links to both sides."""
 
     def __init__(
@@ -106,7 +106,7 @@ class Stage:
                 machine.bridge.start()
             wait_until(lambda m=machine: answers(m), 60, f"{machine.name}'s database")  # type: ignore[misc]
 
-    def _machine(self, name: str) -> Machine:
+    def _machine(self, name: str) -> Player:
         cluster = self.lab.start(
             ClockedCluster(
                 name,
@@ -123,7 +123,7 @@ class Stage:
         nats_link = self._parts.enter_context(Link(self.nats.port))
         database_link = self._parts.enter_context(Link(cluster.port))
         bridge = self.lab.start(self.new_bridge(name, database, nats_link, database_link))
-        return Machine(cluster, database, (nats_link, database_link), bridge)
+        return Player(cluster, database, (nats_link, database_link), bridge)
 
     def new_bridge(
         self, name: str, database: Database, nats_link: Link, database_link: Link, suffix: str = ""
@@ -134,7 +134,7 @@ class Stage:
         return Bridge(dsn, f"nats://127.0.0.1:{nats_link.port}", log, name=f"bridge-{name}{suffix}")
 
 
-def answers(machine: Machine) -> bool:
+def answers(machine: Player) -> bool:
     """Say whether a machine's database answers."""
     try:
         with machine.cluster.connect(machine.database.name, connect_timeout=5) as connection:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from tests.support import Relay, contribute, hear, publish, value
+from tests.kit.queries import value
+from tests.kit.relay import Relay, contribute, hear, publish
 
 from singularity_lab import Database
 
@@ -33,7 +34,7 @@ def bridges(
     """Connect an instance that follows the topic with the authority, and give both bridges."""
     for call in ("configure('ann')", "connect()", "follow('pattern')"):
         value(instance_db, f"select singularity.{call}")
-    here, there = Relay(instance), Relay(authority)
+    here, there = Relay.of(instance), Relay.of(authority)
     keep_in_touch(authority, here, there)
     yield here, there
     for relay in (here, there):

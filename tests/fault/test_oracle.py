@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 from tests.fault.conftest import Theatre
-from tests.fault.oracle import Fact, Oracle, variant_of
+from tests.fault.oracle import Fact, Oracle
 from tests.fault.stage import Stage
 from tests.fault.workload import first_token, learn_common, open_session
+from tests.kit.identity import variant_of
 
 from singularity_lab import wait_until
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 import psycopg
 from psycopg import IsolationLevel
-from tests.fault.oracle import Fact, Oracle, variant_of
+from tests.fault.oracle import Fact, Oracle
 from tests.fault.plan import COMMON, Operation, Transaction
-from tests.fault.stage import Machine
-from tests.support import value
+from tests.fault.stage import Player
+from tests.kit.identity import variant_of
+from tests.kit.queries import value
 
 from singularity_lab import wait_until
 
@@ -38,7 +39,7 @@ class Session(threading.Thread):
 
     def __init__(
         self,
-        machine: Machine,
+        machine: Player,
         number: int,
         transactions: tuple[Transaction, ...],
         oracle: Oracle,
@@ -194,7 +195,7 @@ class Session(threading.Thread):
         raise error
 
 
-def open_session(machine: Machine) -> psycopg.Connection:
+def open_session(machine: Player) -> psycopg.Connection:
     """Open a user's connection that waits for no lock longer than two seconds."""
     connection = machine.database.connect(autocommit=False)
     connection.execute(LIMITS)
@@ -202,12 +203,12 @@ def open_session(machine: Machine) -> psycopg.Connection:
     return connection
 
 
-def first_token(machine: Machine, name: str, oracle: Oracle) -> str:
+def first_token(machine: Player, name: str, oracle: Oracle) -> str:
     """Return the content that a name in common has at the beginning of a story."""
     return f"c-{oracle.kind.removeprefix('story-')}.{machine.name}.first.{name.removeprefix('common-')}-c"
 
 
-def learn_common(machine: Machine, oracle: Oracle) -> None:
+def learn_common(machine: Player, oracle: Oracle) -> None:
     """Learn the names in common, once for all sessions."""
     mark = f"{oracle.kind}.{machine.name}.first"
     with open_session(machine) as session:

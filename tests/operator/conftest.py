@@ -8,8 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.path.conftest import Machine, Team, fresh
-from tests.support import value
+from tests.kit.machine import Machine
+from tests.kit.queries import value
+from tests.kit.team import Team, fresh, team_of
 
 from singularity_lab import Bridge, Database, Lab, NatsServer, Process, wait_until
 from singularity_lab.process import clean_environment
@@ -144,13 +145,8 @@ class Scene:
 @pytest.fixture(scope="session")
 def running_team(request: pytest.FixtureRequest) -> Iterator[Team]:
     """Start a team for the tests of a worker."""
-    failed_before = request.session.testsfailed
-    lab = Lab()
-    with lab, ExitStack() as ending:
-        team = Team(lab)
-        ending.callback(team.close)
+    with team_of(request.session) as team:
         yield team
-        lab.keep_logs = request.session.testsfailed > failed_before
 
 
 @pytest.fixture

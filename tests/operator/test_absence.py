@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from psycopg.types.json import Jsonb
+from tests.kit.team import fresh
 from tests.operator.conftest import Scene, Side, restart
-from tests.path.conftest import fresh
 
 NEVER_STARTED = "No bridge runs for this database: start singularity-bridge run."
 NOT_HEARD = "NATS is there, but the authority was not heard since "
@@ -126,8 +126,8 @@ def test_the_authority_is_there_but_confirms_nothing(scene: Scene) -> None:
 
 
 def test_in_local_mode_nothing_need_be_there(scene: Scene, later: Callable[..., object]) -> None:
-    later(scene.team.ann.call, "connect()")
-    scene.team.ann.call("disconnect()")
+    later(scene.team.ann.call, "connect")
+    scene.team.ann.call("disconnect")
     scene.ann.until_logged("speaking to nobody")
     scene.ann.bridge.kill9()
     later(restart, scene.ann)

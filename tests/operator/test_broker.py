@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import psycopg
+from tests.kit.queries import value
+from tests.kit.team import fresh
 from tests.operator.conftest import Scene, restart
-from tests.path.conftest import fresh
 from tests.path.wire import Wire
-from tests.support import value
 
 from singularity_lab import wait_until
 

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
+from tests.kit.machine import Machine
+from tests.kit.queries import value
+from tests.kit.team import fresh
 from tests.operator.conftest import Scene, Side
-from tests.path.conftest import Machine, fresh
-from tests.support import value
 
 from singularity_lab import Database, wait_until
 

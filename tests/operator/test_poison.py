@@ -5,10 +5,10 @@ from contextlib import suppress
 
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
+from tests.kit.machine import Machine
+from tests.kit.queries import value
+from tests.kit.team import fresh
 from tests.operator.conftest import Scene, Side
-from tests.path.conftest import Machine, fresh
-from tests.support import value
 
 from singularity_lab import Database
 
@@ -103,8 +103,8 @@ def test_what_the_authority_set_aside_comes_again_by_the_instance_alone(
 def test_an_instance_cannot_apply_what_is_pushed(scene: Scene, later: Callable[..., object]) -> None:
     kind, name = fresh("kind"), fresh("poison")
     scene.team.ann.learn("good", 1, kind)
-    scene.team.bob.call("follow(%s)", kind)
-    later(scene.team.bob.call, "unfollow(%s)", kind)
+    scene.team.bob.call("follow", kind=kind)
+    later(scene.team.bob.call, "unfollow", kind=kind)
     scene.team.bob.until(lambda: scene.team.bob.copy_of("good", kind) == 1, "what is followed")
     obstruct(scene.team.bob.database, "singularity.central_copy", name, later)
     scene.team.ann.learn(name, 1, kind)
@@ -119,13 +119,13 @@ def test_an_instance_cannot_apply_what_is_pushed(scene: Scene, later: Callable[.
 
 def test_an_instance_cannot_apply_one_row_of_several(scene: Scene, later: Callable[..., object]) -> None:
     kind, name = fresh("kind"), fresh("poison")
-    scene.team.bob.call("follow(%s)", kind)
-    later(scene.team.bob.call, "unfollow(%s)", kind)
+    scene.team.bob.call("follow", kind=kind)
+    later(scene.team.bob.call, "unfollow", kind=kind)
     scene.team.ann.learn("first", 1, kind)
     scene.team.bob.until(lambda: scene.team.bob.copy_of("first", kind) == 1, "what is followed")
     obstruct(scene.team.bob.database, "singularity.central_copy", name, later)
-    both = Jsonb([{"kind": kind, "name": one, "content": 1} for one in (name, "good")])
-    scene.team.ann.call("learn_many(%s) is not null", both)
+    both = [{"kind": kind, "name": one, "content": 1} for one in (name, "good")]
+    scene.team.ann.learn_many(both)
     scene.team.bob.until(lambda: scene.team.bob.copy_of("good", kind) == 1, "the row that came with it")
     told_of_dead_letters(scene.bob, name)
     clear(scene.team.bob.database)
@@ -209,6 +209,6 @@ def test_a_refused_contribution_is_forgotten(refused: tuple[Side, Machine, str])
     side, dora, name = refused
     side.log_start = 0
     side.until_logged(side.until_told(REFUSED))
-    assert dora.call("forget('pattern', %s, everywhere => true)", name)
+    assert dora.forget(name, everywhere=True)
     dora.until_confirmed()
     side.until_well(10)

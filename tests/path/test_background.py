@@ -2,8 +2,8 @@
 
 import psycopg
 from psycopg.types.json import Jsonb
-from tests.path.conftest import Team, fresh
-from tests.support import value
+from tests.kit.queries import value
+from tests.kit.team import Team, fresh
 
 from singularity_lab import wait_until
 

@@ -1,7 +1,7 @@
 """Who was away, or started in another order, catches up with everything, removals too."""
 
-from tests.path.conftest import Team, fresh
-from tests.support import row, rows, value
+from tests.kit.queries import row, rows, value
+from tests.kit.team import Team, fresh
 
 from singularity_lab import wait_until
 
@@ -16,11 +16,11 @@ def test_changes_additions_and_removals_while_a_follower_was_away(team: Team) ->
     kind = fresh("away")
     for n in range(4):
         team.ann.learn(f"n{n}", "old", kind)
-    team.bob.call("follow(%s)", kind)
+    team.bob.call("follow", kind=kind)
     team.bob.until(lambda: len(copies(team, kind)) == 4, "the whole kind")
     assert team.bob.bridge.stop() == 0
     team.ann.learn("n1", "new", kind)
-    team.ann.call("forget(%s, 'n2', everywhere => true)", kind)
+    team.ann.forget("n2", kind=kind, everywhere=True)
     team.ann.learn("n9", "added", kind)
     team.ann.until_confirmed()
     wait_until(
@@ -30,7 +30,7 @@ def test_changes_additions_and_removals_while_a_follower_was_away(team: Team) ->
     team.bob.bridge.start()
     now = {"n0": "old", "n1": "new", "n3": "old", "n9": "added"}
     team.bob.until(lambda: copies(team, kind) == now, "what changed meanwhile")
-    team.bob.call("unfollow(%s)", kind)
+    team.bob.call("unfollow", kind=kind)
 
 
 def test_a_cached_answer_is_refreshed_after_an_absence(team: Team) -> None:
@@ -48,9 +48,9 @@ def test_a_cached_answer_is_refreshed_after_an_absence(team: Team) -> None:
 def test_who_does_not_follow_any_more_is_not_sent_what_is_new(team: Team) -> None:
     kind = fresh("left")
     team.ann.learn("kept", "old", kind)
-    team.bob.call("follow(%s)", kind)
+    team.bob.call("follow", kind=kind)
     team.bob.until(lambda: copies(team, kind) == {"kept": "old"}, "the kind")
-    team.bob.call("unfollow(%s)", kind)
+    team.bob.call("unfollow", kind=kind)
     followed = "select followed from singularity.topic where kind = %s"
     team.bob.until(lambda: not value(team.bob.connection, followed, kind), "not to follow")
     team.ann.learn("added", "new", kind)
@@ -68,7 +68,7 @@ def test_everything_is_down_and_comes_back_the_other_way_round(team: Team) -> No
     team.nats.kill9()
     team.server.stop(mode="immediate")
     team.ann.learn(name, "learned alone")
-    team.ann.record(name, 2)
+    team.ann.use(name, 2)
     assert (team.ann.lookup(name) or {})["content"] == "learned alone"
     status = team.ann.status()
     assert status["outbox_entries"] >= 1

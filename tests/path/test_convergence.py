@@ -7,9 +7,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.path.conftest import Machine, Team, fresh
+from tests.kit.machine import Machine
+from tests.kit.queries import row, rows, value
+from tests.kit.team import Team, fresh
 from tests.path.wire import Wire
-from tests.support import row, rows, value
 
 from singularity_lab import Database, wait_until
 
@@ -33,9 +34,9 @@ def live(machine: Machine, names: list[str], kind: str, chance: random.Random) -
             case "unshare":
                 machine.learn(name, f"{step % 4}", kind, shared=False)
             case "forget":
-                machine.call("forget(%s, %s, everywhere => true)", kind, name)
+                machine.forget(name, kind=kind, everywhere=True)
             case _ if machine.lookup(name, kind):
-                machine.call("record_outcome(%s, %s, %s)", kind, name, chance.random() < 0.7)
+                machine.outcome(name, chance.random() < 0.7, kind=kind)
 
 
 def settled(team: Team) -> bool:
@@ -92,12 +93,12 @@ def test_both_change_the_same_artifact_and_agree(team: Team) -> None:
     assert (team.ann.lookup(name) or {})["content"] == "ann 4"
 
 
-def test_what_somebody_else_teaches_too_stays(team: Team) -> None:
+def test_what_somebody_else_contributes_too_stays(team: Team) -> None:
     name = fresh("shared-by-two")
     for machine in (team.ann, team.bob):
         machine.learn(name, "the same")
         machine.until_confirmed()
-    team.ann.call("forget('pattern', %s, everywhere => true)", name)
+    team.ann.forget(name, everywhere=True)
     holders = "select holders from centralcloud.artifact where name = %s"
     team.ann.until(lambda: value(team.curator, holders, name) == 1, "one holder")
     assert team.authority_has(name)
@@ -142,14 +143,14 @@ def test_poison_on_any_subject_stops_nobody(team: Team) -> None:
 def test_the_largest_content_goes_all_the_way(team: Team) -> None:
     name, kind = fresh("largest"), fresh("large")
     content = "x" * (256 * 1024 - 2)
-    team.bob.call("follow(%s)", kind)
+    team.bob.call("follow", kind=kind)
     for n in range(3):
         team.ann.learn(f"{name}-{n}", content, kind, summary="s" * 4096)
     team.ann.until_confirmed()
     for one in (f"{name}-{n}" for n in range(3)):
         team.bob.until(functools.partial(lambda one: team.bob.copy_of(one, kind) == content, one), one)
     assert team.ann.status()["set_aside"] == 0
-    team.bob.call("unfollow(%s)", kind)
+    team.bob.call("unfollow", kind=kind)
 
 
 def test_what_is_rolled_back_is_never_sent(team: Team) -> None:
@@ -213,7 +214,7 @@ def test_a_copied_database_is_noticed(team: Team, twin: Machine) -> None:
     team.ann.until(noticed, "the twin alarm")
     assert value(team.curator, "select twin_alarms from centralcloud.status()") == 1
     ann = team.ann.status()["instance_id"]
-    twin.call("reidentify()")
+    twin.call("reidentify")
     team.curator.execute("""select centralcloud.configure('{"twin_grace": null}')""")
     assert value(team.curator, "select centralcloud.dismiss_twin_alarm(%s)", ann)
     name = fresh("after")

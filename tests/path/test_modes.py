@@ -2,9 +2,10 @@
 
 import time
 
-from tests.path.conftest import Machine, Team, fresh
+from tests.kit.machine import Machine
+from tests.kit.queries import row, rows, value
+from tests.kit.team import Team, fresh
 from tests.path.wire import Wire
-from tests.support import row, rows, value
 
 from singularity_lab import wait_until
 
@@ -22,13 +23,13 @@ def asked(machine: Machine, name: str) -> int:
 def test_in_local_mode_nothing_is_said_asked_or_connected(team: Team) -> None:
     private, later = fresh("alone"), fresh("alone-too")
     assert "singularity/ann" in clients(team)
-    team.ann.call("disconnect()")
+    team.ann.call("disconnect")
     wait_until(lambda: "singularity/ann" not in clients(team), 20, "the bridge to leave NATS")
     with Wire(team.nats.url, ">") as wire:
         team.ann.learn(private, 1)
-        team.ann.record(private, 2)
+        team.ann.use(private, 2)
         assert team.ann.lookup(later) is None
-        assert team.ann.call("ask(%s)", later) is None
+        assert team.ann.ask(later) is None
         status = team.ann.status()
         assert (status["mode"], status["online"]) == ("local", False)
         assert (status["outbox_entries"], status["open_questions"]) == (0, 0)
@@ -39,7 +40,7 @@ def test_in_local_mode_nothing_is_said_asked_or_connected(team: Team) -> None:
         wait_until(lambda: told.encode() in wire.everything(), 20, "bob to be heard")
         assert private.encode() not in wire.everything()
         assert str(status["instance_id"]).encode() not in wire.everything()
-    team.ann.call("connect()")
+    team.ann.call("connect")
     team.ann.until(lambda: team.authority_has(private), "what was learned alone")
     team.ann.until_confirmed()
     team.ann.until_online()
@@ -52,12 +53,12 @@ def test_disconnecting_keeps_what_waits(team: Team) -> None:
     try:
         team.ann.learn(name, 1)
         assert team.ann.status()["outbox_entries"] >= 1
-        team.ann.call("disconnect()")
+        team.ann.call("disconnect")
         assert team.ann.status()["outbox_entries"] >= 1
         team.ann.learn(name, 2)
     finally:
         team.central_bridge.thaw()
-    team.ann.call("connect()")
+    team.ann.call("connect")
     content = (
         "select content from centralcloud.artifact join centralcloud.variant using (artifact_id, variant)"
     )
@@ -70,8 +71,8 @@ def test_disconnecting_keeps_what_waits(team: Team) -> None:
 
 def test_connecting_again_sends_nothing_twice(team: Team) -> None:
     team.ann.until_confirmed()
-    team.ann.call("connect('central')")
-    team.ann.call("connect('hybrid')")
+    team.ann.call("connect", mode="central")
+    team.ann.call("connect", mode="hybrid")
     assert team.ann.status()["outbox_entries"] == 0
 
 
@@ -97,7 +98,7 @@ def test_offline_answers_come_from_what_is_here_at_the_same_price(team: Team) ->
             assert team.bob.lookup(unknown) is None
         assert time.monotonic() - started < 5  # ten times a request's patience would be 250 s
         assert asked(team.bob, unknown) == 0
-        assert team.bob.call("ask(%s)", unknown) is None
+        assert team.bob.ask(unknown) is None
         assert team.bob.status()["open_questions"] == 0
     finally:
         team.central_bridge.thaw()

@@ -2,8 +2,8 @@
 
 import uuid
 
-from tests.path.conftest import Team
-from tests.support import value
+from tests.kit.queries import value
+from tests.kit.team import Team
 
 
 def learn_some(team: Team, count: int = 5) -> list[str]:
@@ -11,7 +11,7 @@ def learn_some(team: Team, count: int = 5) -> list[str]:
     names = [f"n-{uuid.uuid4().hex[:12]}" for _ in range(count)]
     for name in names:
         team.ann.learn(name, name)
-        team.ann.record(name, 1)
+        team.ann.use(name, 1)
     return names
 
 

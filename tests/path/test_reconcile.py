@@ -2,8 +2,8 @@
 
 import psycopg
 import pytest
-from tests.path.conftest import Team, fresh
-from tests.support import row, value
+from tests.kit.queries import row, value
+from tests.kit.team import Team, fresh
 
 STATES = "select entries, digest from singularity.digest()"
 
@@ -36,7 +36,7 @@ def test_it_says_what_was_sent_again(team: Team) -> None:
     names = [fresh("lost") for _ in range(3)]
     for name in names:
         team.ann.learn(name, 1)
-        team.ann.record(name, 2)
+        team.ann.use(name, 2)
     uses = """
         select sum(v.uses)::int from centralcloud.variant v join centralcloud.artifact a using (artifact_id)
         where a.name = any (%s)
@@ -62,7 +62,7 @@ def test_it_cannot_wait_inside_a_transaction(team: Team) -> None:
 
 
 def test_without_an_authority_it_says_why(team: Team) -> None:
-    team.ann.call("disconnect()")
+    team.ann.call("disconnect")
     try:
         with pytest.raises(
             psycopg.errors.ConnectionException, match="the authority cannot be reached"
@@ -70,4 +70,4 @@ def test_without_an_authority_it_says_why(team: Team) -> None:
             team.ann.connection.execute("call singularity.reconcile()")
         assert caught.value.diag.message_hint
     finally:
-        team.ann.call("connect()")
+        team.ann.call("connect")

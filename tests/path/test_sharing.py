@@ -2,15 +2,16 @@
 
 import json
 
-from tests.path.conftest import Machine, Team, fresh
+from tests.kit.machine import Machine
+from tests.kit.queries import row, rows, value
+from tests.kit.team import Team, fresh
 from tests.path.wire import Wire
-from tests.support import row, rows, value
 
 from singularity_lab import wait_until
 
 
 def test_what_one_learns_another_looks_up(team: Team) -> None:
-    name = fresh("taught")
+    name = fresh("contributed")
     team.ann.learn(name, {"do": "this"}, summary="What to do", tags=["t"])
     team.ann.until_confirmed()
     assert team.bob.lookup(name) is None
@@ -81,8 +82,8 @@ def test_outcomes_of_both_raise_level_and_confidence(team: Team) -> None:
     team.ann.learn(name, 1)
     team.ann.until_confirmed()
     team.bob.until_known(name)
-    team.bob.record(name, 12)
-    team.ann.record(name, 6)
+    team.bob.use(name, 12)
+    team.ann.use(name, 6)
     for machine in (team.ann, team.bob):
 
         def risen(machine: Machine = machine) -> bool:
@@ -96,7 +97,7 @@ def test_rivals_meet_and_the_better_proved_one_wins_everywhere(team: Team) -> No
     name = fresh("rival")
     team.ann.learn(name, "from ann")
     team.bob.learn(name, "from bob")
-    team.bob.record(name, 12)
+    team.bob.use(name, 12)
     team.bob.until_confirmed()
     assert (team.ann.lookup(name) or {})["content"] == "from ann"
     variants = """
@@ -138,7 +139,7 @@ def test_connecting_sends_what_was_learned_before(team: Team) -> None:
     name = fresh("earlier")
     team.ann.connection.execute("select singularity.disconnect()")
     team.ann.learn(name, 1)
-    team.ann.record(name, 3)
+    team.ann.use(name, 3)
     assert team.ann.status()["outbox_entries"] == 0
     team.ann.connection.execute("select singularity.connect()")
     uses = "select coalesce(max(uses), 0) from centralcloud.artifact where name = %s"
@@ -149,11 +150,11 @@ def test_connecting_sends_what_was_learned_before(team: Team) -> None:
 def test_what_is_not_shared_never_leaves(team: Team) -> None:
     with Wire(team.nats.url, ">") as wire:
         team.ann.learn("kept-private", "whisper", shared=False, summary="whisper", tags=["whisper"])
-        team.ann.record("kept-private", 3)
+        team.ann.use("kept-private", 3)
         team.ann.learn("told-first", "spoken")
         team.ann.until_confirmed()
         team.ann.learn("told-first", "whisper", shared=False)
-        team.ann.record("told-first", 3)
+        team.ann.use("told-first", 3)
         team.ann.learn("spoken-last", "spoken")
         team.ann.until_confirmed()
         wait_until(lambda: b"spoken-last" in wire.everything(), 20, "what is shared to be heard")

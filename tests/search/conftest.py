@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.instance.conftest import db, offline, online, open_session, other, owner, relay, viewer
 from tests.search.places import AuthorityPlace, InstancePlace, Place
+from tests.singularity.conftest import db, offline, online, open_session, other, owner, relay, viewer
 
 from singularity_lab import Database
 

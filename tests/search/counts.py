@@ -3,7 +3,7 @@
 from typing import Any
 
 import psycopg
-from tests.support import rows, value
+from tests.kit.queries import rows, value
 
 RECOUNT = """
     select coalesce(counted.lexeme, l.lexeme) as lexeme, counted.documents as expected, l.documents as stored

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 import psycopg
 from psycopg.types.json import Jsonb
-from tests.authority.speaker import Speaker
-from tests.instance.session import Row
-from tests.support import Relay, rows, value
+from tests.kit.queries import Row, rows, value
+from tests.kit.relay import Relay
+from tests.kit.speaker import Speaker
 
 from singularity_lab import Database
 
@@ -65,7 +65,7 @@ class AuthorityPlace:
     def __init__(self, database: Database, connection: psycopg.Connection[Any]) -> None:
         self.database = database
         self.connection = connection
-        self._relay = Relay(database)
+        self._relay = Relay.of(database)
         self._speaker = Speaker(1)
 
     def teach(self, artifacts: Sequence[Row]) -> None:

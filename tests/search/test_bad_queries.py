@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.kit.queries import refused, value
 from tests.search.places import Place, maintain, names
-from tests.support import refused, value
 
 QUIET = "set statement_timeout = '30s'"
 SIGNS = [

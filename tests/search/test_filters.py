@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.instance.session import Session, refused
+from tests.kit.session import Session, refused
 from tests.search.places import Place, maintain, names
 
 NEAR = 3000

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.instance.session import Open, Session
+from tests.kit.session import Open, Session
 from tests.search.counts import check, check_texts
 from tests.search.places import Place, maintain, names
 

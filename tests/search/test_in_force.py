@@ -6,11 +6,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.instance.relay import Relay, refined
-from tests.instance.session import Session
+from tests.kit.instance_relay import InstanceRelay, refined
+from tests.kit.queries import value
+from tests.kit.session import Session
 from tests.search.counts import check, check_texts
 from tests.search.places import AuthorityPlace, names
-from tests.support import value
 
 from singularity_lab import Database, wait_until
 
@@ -129,7 +129,7 @@ def test_the_older_version_has_the_greater_document_id(
 class TestCentralCopies:
     """The bridge stores what the authority sent while people learn, forget and say what worked."""
 
-    def take(self, online: Relay, **changes: Any) -> Step:
+    def take(self, online: InstanceRelay, **changes: Any) -> Step:
         """Return the arrival of a copy of the animal that wins, or of what is given."""
         row = refined("animal", "hippopotamus", **{"level": "high", "confidence": 0.9, "uses": 30, **changes})
         body = {"type": "refined", "epoch": "first-epoch", "namespace": "default", "kind": "pattern"}
@@ -140,7 +140,13 @@ class TestCentralCopies:
 
     @pytest.mark.parametrize("meanwhile", ["learn", "hide", "forget"])
     def test_a_copy_comes_late(
-        self, instance: Database, online: Relay, db: Session, other: Session, owner: Session, meanwhile: str
+        self,
+        instance: Database,
+        online: InstanceRelay,
+        db: Session,
+        other: Session,
+        owner: Session,
+        meanwhile: str,
     ) -> None:
         db.learn("animal", "giraffe")
         online.session.run("set lock_timeout = '30s'")
@@ -154,7 +160,7 @@ class TestCentralCopies:
     def test_a_copy_comes_or_goes_meanwhile(
         self,
         instance: Database,
-        online: Relay,
+        online: InstanceRelay,
         late: Session,
         open_session: Any,
         owner: Session,
@@ -176,7 +182,7 @@ class TestCentralCopies:
         settle(late, owner)
 
     def test_a_copy_that_changes_no_document_while_another_learns(
-        self, online: Relay, db: Session, other: Session, owner: Session
+        self, online: InstanceRelay, db: Session, other: Session, owner: Session
     ) -> None:
         db.learn("animal", "giraffe")
         for _ in range(20):
@@ -193,7 +199,7 @@ class TestCentralCopies:
         settle(db, owner)
 
     def test_a_copy_that_changes_no_document_and_commits_last(
-        self, online: Relay, db: Session, other: Session, owner: Session
+        self, online: InstanceRelay, db: Session, other: Session, owner: Session
     ) -> None:
         db.learn("animal", "giraffe")
         for _ in range(20):
@@ -208,7 +214,7 @@ class TestCentralCopies:
         settle(db, owner)
 
     def test_a_copy_is_deleted_while_it_is_learned_again(
-        self, online: Relay, db: Session, other: Session, owner: Session
+        self, online: InstanceRelay, db: Session, other: Session, owner: Session
     ) -> None:
         db.learn("animal", "giraffe")
         self.take(online)()
@@ -224,7 +230,7 @@ class TestCentralCopies:
         assert db.known("animal")["content"] == "elephant"
         settle(db, owner)
 
-    def test_outcomes_decide_between_both(self, online: Relay, db: Session, owner: Session) -> None:
+    def test_outcomes_decide_between_both(self, online: InstanceRelay, db: Session, owner: Session) -> None:
         db.learn("animal", "giraffe")
         for _ in range(4):
             db.outcome("animal")
@@ -271,7 +277,7 @@ def test_an_outcome_is_folded_meanwhile(
 
 
 def test_what_is_folded_before_the_commit_is_looked_at_after_it(
-    online: Relay, db: Session, other: Session, owner: Session
+    online: InstanceRelay, db: Session, other: Session, owner: Session
 ) -> None:
     """Maintaining inside a transaction block must not use up what tells others to look again."""
     db.learn("animal", "giraffe")
@@ -336,7 +342,9 @@ class TestDocumentsOfBefore:
         self.assert_mended(db, owner, ids)
         assert db.value("select singularity.check_documents(10)") == 0
 
-    def test_in_the_background(self, relay: Relay, db: Session, owner: Session, ids: list[int]) -> None:
+    def test_in_the_background(
+        self, relay: InstanceRelay, db: Session, owner: Session, ids: list[int]
+    ) -> None:
         assert relay.attach()["attached"]
         relay.tick()
         assert db.names("crocodile", min_similarity=0.5) == ["animal"]

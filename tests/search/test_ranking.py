@@ -4,8 +4,8 @@ from itertools import pairwise, permutations
 from typing import Any
 
 import pytest
-from tests.instance.relay import Relay, refined
-from tests.instance.session import Session, refused
+from tests.kit.instance_relay import InstanceRelay, refined
+from tests.kit.session import Session, refused
 from tests.search.places import Place, names, real_artifacts
 
 PLANTED: list[dict[str, Any]] = [
@@ -271,7 +271,7 @@ class TestConfidence:
 class TestCentralCopies:
     """The local and the central version of one artifact are one row."""
 
-    def test_one_artifact_is_one_row(self, db: Session, online: Relay) -> None:
+    def test_one_artifact_is_one_row(self, db: Session, online: InstanceRelay) -> None:
         db.learn("animal", {"text": "elephant"})
         db.ask("anything")
         online.answer(
@@ -286,7 +286,7 @@ class TestCentralCopies:
         assert db.value("select count(*) from singularity.document") == 2
 
     def test_the_local_version_is_found_again_when_the_central_one_is_retracted(
-        self, db: Session, online: Relay
+        self, db: Session, online: InstanceRelay
     ) -> None:
         db.learn("animal", {"text": "elephant"})
         db.ask("anything")
@@ -294,7 +294,7 @@ class TestCentralCopies:
         online.answer(online.question(), refined("animal", {"text": "crocodile"}, **high))
         assert db.names("elephant", min_similarity=0.3) == []
         online.answer(
-            online.outgoing("question")[-1],
+            online.take("question")[-1],
             refined("animal", {"text": "crocodile"}, **{**high, "level": "retracted", "revision": 2}),
         )
         assert db.names("elephant") == ["animal"]

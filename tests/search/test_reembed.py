@@ -10,10 +10,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.instance.session import Session
+from tests.kit.queries import refused, rows, value
+from tests.kit.session import Session
 from tests.search.counts import check
 from tests.search.places import CONTRACT, Place, maintain, names
-from tests.support import refused, rows, value
 
 from singularity_lab import Database
 

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.instance.relay import Relay
-from tests.instance.session import Session, refused
+from tests.kit.instance_relay import InstanceRelay
+from tests.kit.queries import rows, value
+from tests.kit.session import Session, refused
 from tests.search.places import CONTRACT, Place, maintain
-from tests.support import rows, value
 
 QUERY = "keep rain out with an umbrella"
 INDEXED = "select indexed, count(*) as documents from {0}.document_vector group by 1"
@@ -162,14 +162,14 @@ class TestOwnVectors:
         assert by_vector(db, axis(0, 3), "own/1", min_similarity=0.1) == []
         assert by_vector(db, axis(0, 3), "own/2") == [("thing", pytest.approx(1))]
 
-    def test_it_does_not_leave_the_instance(self, db: Session, online: Relay) -> None:
+    def test_it_does_not_leave_the_instance(self, db: Session, online: InstanceRelay) -> None:
         register(db)
         db.learn("thing", "x", embedding=axis(0, 3), contract="own/1")
         (message,) = online.contributions()
         assert "embedding" not in json.dumps(message.body)
         assert "own/1" not in json.dumps(message.body)
 
-    def test_the_authority_embeds_what_it_is_taught_itself(self, authority_place: Place) -> None:
+    def test_the_authority_itself_embeds_what_is_contributed(self, authority_place: Place) -> None:
         authority_place.teach([{"kind": "k", "name": "raincoat", "content": "waterproof garment"}])
         first = authority_place.found("jacket for wet weather", min_similarity=0.0)[0]
         assert first["name"] == "raincoat"

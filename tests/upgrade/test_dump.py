@@ -5,8 +5,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.authority.speaker import Speaker
-from tests.support import Relay, Row, rows
+from tests.kit.queries import Row, rows
+from tests.kit.relay import Relay
+from tests.kit.speaker import Speaker
 from tests.upgrade.catalog import catalog, differences
 from tests.upgrade.conftest import CURRENT, EXTENSIONS, create
 
@@ -25,7 +26,7 @@ def database(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Datab
             connection.execute("select singularity.learn('pattern', 'thing', '\"zebra\"')")
             connection.execute("select singularity.record_outcome('pattern', 'thing', true)")
         else:
-            relay, ann = Relay(one), Speaker(1)
+            relay, ann = Relay.of(one), Speaker(1)
             relay.give([ann.says(ann.holds("zebra", "thing"), ann.used(3, content="zebra", name="thing"))])
             relay.take("refined")
             relay.close()

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
-from tests.support import row, value
+from tests.kit.queries import row, value
 from tests.upgrade.conftest import CURRENT, PREVIOUS, RELEASED, StartBridge, create, update
 
 from singularity_lab import Bridge, Cluster, Database, wait_until

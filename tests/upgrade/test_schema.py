@@ -6,8 +6,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
-from tests.authority.speaker import Record, Speaker
-from tests.support import Relay, Row, rows, value
+from tests.kit.queries import Row, rows, value
+from tests.kit.relay import Relay
+from tests.kit.speaker import Record, Speaker
 from tests.upgrade.catalog import catalog, differences
 from tests.upgrade.conftest import CURRENT, EXTENSIONS, RELEASED, WAYS, Extension, create, update
 
@@ -174,7 +175,7 @@ def in_old_words(record: Record) -> Record:
 @on("centralcloud")
 def test_everything_in_an_authority_is_kept(old: Database, way: list[str]) -> None:
     ann, ben = Speaker(1), Speaker(2, "dev")
-    relay = Relay(old)
+    relay = Relay.of(old)
     for speaker, *records in (
         (ann, ann.holds("zebra", "thing"), ann.used(3, content="zebra", name="thing")),
         (ben, ben.holds("horse", "thing"), ben.used(1, 2, content="horse", name="thing")),
@@ -189,7 +190,7 @@ def test_everything_in_an_authority_is_kept(old: Database, way: list[str]) -> No
         update(old, *way[1:])
     with old.connect_superuser() as connection:
         assert told(connection) == before
-        relay = Relay(old)
+        relay = Relay.of(old)
         relay.give([ann.says(ann.used(4, content="zebra", name="thing"))])
         relay.close()
         uses = "select uses from centralcloud.variant where content = '\"zebra\"'"

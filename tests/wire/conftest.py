@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.support import Relay
+from tests.kit.relay import Relay
 
 from singularity_lab import Database
 
@@ -11,6 +11,6 @@ from singularity_lab import Database
 @pytest.fixture
 def relay(authority: Database) -> Iterator[Relay]:
     """Attach a bridge to the authority."""
-    one = Relay(authority)
+    one = Relay.of(authority)
     yield one
     one.close()

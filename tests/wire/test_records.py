@@ -7,8 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
-from tests.authority.speaker import Record, Speaker, verdicts
-from tests.support import Relay, rows, value
+from tests.kit.queries import rows, value
+from tests.kit.relay import Relay
+from tests.kit.speaker import Record, Speaker, verdicts
 
 STATES = "select state_hash from centralcloud.holding union all select state_hash from centralcloud.evidence"
 OLD_NAMES = {"record_type": "what", "withdrawn_up_to": "withdrawn_through"}

@@ -14,6 +14,7 @@ from singularity_lab.demo.screen import NotObserved, Screen
 from singularity_lab.demo.steps import SET_UP, STEPS
 from singularity_lab.demo.story import Story
 from singularity_lab.lab import Lab
+from singularity_lab.process import forget_foreign_servers
 
 
 @click.command()
@@ -25,6 +26,7 @@ def main(keep: bool) -> None:
 
     Everything runs in throwaway servers and is gone afterwards. Exits with 1 when a step was not observed.
     """
+    forget_foreign_servers()
     screen = Screen([SET_UP, *(title for title, _ in STEPS)])
     try:
         with Lab() as lab, _deaf_after_interrupt():

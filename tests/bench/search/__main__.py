@@ -6,11 +6,14 @@ from pathlib import Path
 import click
 from tests.bench.report import print_summary
 
+from singularity_lab.process import forget_foreign_servers
+
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def main(context: click.Context) -> None:
     """Measure how well and how fast recall finds, on throwaway servers of this machine; both by default."""
+    forget_foreign_servers()
     if context.invoked_subcommand is None:
         context.invoke(run_quality)
         context.invoke(run_speed)
