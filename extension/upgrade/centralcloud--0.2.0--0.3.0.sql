@@ -28,7 +28,7 @@ drop function if exists centralcloud.verdicts(centralcloud.incoming[]);
 
 drop type centralcloud.incoming;
 
--- include shared/rules/tables.sql
+-- include shared/validity/tables.sql
 -- include shared/wire/tables.sql
 
 create type centralcloud.incoming as (

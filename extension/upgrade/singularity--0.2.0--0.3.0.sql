@@ -37,7 +37,7 @@ drop function if exists singularity.unapplied_trouble();
 drop view singularity.outbox_entries;
 drop type singularity.own_state;
 
--- include shared/rules/tables.sql
+-- include shared/validity/tables.sql
 -- include shared/wire/tables.sql
 
 alter table singularity.holding rename column withdrawn_through to withdrawn_up_to;

@@ -203,7 +203,7 @@ set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
-    fresh_since timestamptz := now() - singularity.get_setting('answer_ttl')::interval;
+    answer_ttl constant interval := singularity.get_setting('answer_ttl')::interval;
 begin
     return query
     select
@@ -223,7 +223,7 @@ begin
             else s.successes::double precision / nullif(s.uses, 0) end,
         c.revision,
         c.fetched_at,
-        v.central and (c.unknown or greatest(c.fetched_at, t.synced_at) < fresh_since)
+        v.central and singularity.is_stale(c.unknown, c.fetched_at, t.synced_at, answer_ttl)
     from unnest(artifact_ids) with ordinality as i (artifact_id, n)
     left join lateral singularity.present_holding(i.artifact_id) as h on true
     left join singularity.central_copy c on c.artifact_id = i.artifact_id

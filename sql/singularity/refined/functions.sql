@@ -201,6 +201,18 @@ comment on function singularity.store_refined(jsonb, text, boolean)
 is 'Takes in refined knowledge: of what was asked for all, else what is followed, held or cached here and not older than '
 'the copy; what was forgotten here stays forgotten. Raises what refined_refusal() finds.';
 
+create or replace function singularity.is_stale(
+    unknown boolean, fetched_at timestamptz, synced_at timestamptz, answer_ttl interval
+) returns boolean
+language sql stable parallel safe
+begin atomic
+    select unknown or greatest(fetched_at, synced_at) < now() - answer_ttl;
+end;
+
+comment on function singularity.is_stale(boolean, timestamptz, timestamptz, interval)
+is 'Whether a copy of the authority''s may be out of date: the authority did not know it when they last compared, or the time '
+'that an answer is fresh is over since it was fetched and since its topic was last known to be in step.';
+
 create or replace function singularity.hear_heads(heads jsonb) returns void
 language sql security definer
 set search_path = pg_catalog, pg_temp
