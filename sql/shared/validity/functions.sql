@@ -67,8 +67,10 @@ as $$
 begin
     return coalesce(
         @extschema@.key_refusal(given.namespace, given.kind, given.name),
-        @extschema@.version_refusal(given.revision, 'revision'),
         case
+            -- 0 before it is published
+            when not coalesce(given.revision between 0 and 9000000000000000000, false)
+                then @extschema@.refuse('22023', format('revision is %s', coalesce(given.revision::text, 'missing')))
             when given.removed then null
             when given.level is null then @extschema@.refuse('22004', 'level is missing')
             when not coalesce(given.confidence between 0 and 1, false)
@@ -212,8 +214,7 @@ $$;
 comment on function @extschema@.tags_refusal(text[])
 is 'Why tags are not valid: more than 64, or one that is null or not 1 to 128 bytes; null when they are.';
 
-create or replace function @extschema@.version_refusal(version bigint, field text default 'version')
-returns @extschema@.refusal
+create or replace function @extschema@.version_refusal(version bigint) returns @extschema@.refusal
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -221,11 +222,11 @@ begin
     if version between 1 and 9000000000000000000 then
         return null;
     end if;
-    return @extschema@.refuse('22023', format('%s is %s', field, coalesce(version || ', out of range', 'missing')));
+    return @extschema@.refuse('22023', format('version is %s', coalesce(version || ', out of range', 'missing')));
 end
 $$;
 
-comment on function @extschema@.version_refusal(bigint, text) is 'Why the number of a state is not valid; null when it is.';
+comment on function @extschema@.version_refusal(bigint) is 'Why the number of a state is not valid; null when it is.';
 
 create or replace function @extschema@.variant_refusal(variant text, content jsonb default null)
 returns @extschema@.refusal
