@@ -103,7 +103,7 @@ def test_a_restored_database_takes_back_what_it_lost(scene: Scene, copied: Copie
     copied.original.bridge.stop()
     with unable_to_compare(scene.central.database):
         copied.second.do("CALL singularity.keep_identity()")
-        told = copied.second.until_told("they are being taken back, and nothing is sent meanwhile")
+        told = copied.second.until_told("they are being restored, and nothing is sent meanwhile")
         assert told.endswith("See singularity.reconciliation.")
         copied.second.until_logged(told)
         copied.second.assert_check_tells(

@@ -179,13 +179,13 @@ def test_a_refused_contribution_is_told_of_and_sent_again(
     side, _, name = refused
     side.log_start = 0
     told = side.until_told(REFUSED + "one contribution")
-    assert "content is over the limit" in told
+    assert "content has 202 bytes, the limit is 100" in told
     side.until_logged(told)
     side.assert_check_tells(
         "state: The authority refused one contribution", "learn it otherwise or forget it"
     )
     reason = "select verdict || ': ' || reason from singularity.delivery where reason is not null"
-    assert side.ask(reason) == "refused: content is over the limit"
+    assert side.ask(reason) == "refused: content has 202 bytes, the limit is 100"
     limit_content(scene, 1 << 18)
     side.do("CALL singularity.reconcile()")
     side.until_well(10)
