@@ -87,7 +87,8 @@ LOCK = $(VENV)/uv pip compile --universal --python-version 3.11 --generate-hashe
 
 # A shell condition: every file that `install` would copy is there and equal.
 INSTALLED = ( cd extension; for file in *.control *--$(RELEASE).sql; do \
-  cmp -s "$$file" "$(DESTDIR)$$($(PG_CONFIG) --sharedir)/extension/$$file" || exit 1; done )
+  cmp -s "$$file" "$(DESTDIR)$$($(PG_CONFIG) --sharedir)/extension/$$file" || exit 1; done; cd doc; for file in *.md; do \
+  cmp -s "$$file" "$(DESTDIR)$$($(PG_CONFIG) --docdir)/extension/singularity/$$file" || exit 1; done )
 
 # Runs command $(2) and closes with one line about the target $(1).
 timed = started=$$SECONDS; $(2) && echo "$(1): passed in $$((SECONDS - started)) s" || \
