@@ -105,3 +105,4 @@ comment on table centralcloud.contribution
 is 'Every variant that an instance ever contributed; content stays while one of them is not withdrawn.';
 comment on table centralcloud.publisher is 'The publisher: one row, none before the first bridge.';
 comment on type centralcloud.incoming is 'One record of a contribution, read and judged.';
+comment on column centralcloud.instance.greatest_version is 'The greatest version that was taken from it.';

@@ -6,6 +6,7 @@ import pytest
 from psycopg.types.json import Jsonb
 from tests.kit.pair import Authority, Instance, agree, reconcile, result, settle
 from tests.kit.queries import row, rows, value
+from tests.kit.speaker import Speaker
 
 NOTHING = {"sent_again": 0, "restored": 0, "refreshed": 0}
 
@@ -203,3 +204,28 @@ def test_a_restarted_authority_is_compared_with(here: Instance, there: Authority
     said = [json.loads(message.payload) for message in here.sent]
     assert [body["type"] for body in said] == ["hello", "digest"]
     assert [one["topic"] for one in said[1]["ranges"]] == ["", "default/pattern"]
+
+
+NULLS = {"a": None, "b": [None, {"c": None}]}
+
+
+def test_nulls_in_content_come_back_as_they_were(here: Instance, there: Authority) -> None:
+    here.learn("thing", NULLS)
+    settle(there, here)
+    here.owner.execute("delete from singularity.holding; delete from singularity.delivery")
+    reconcile(there, here)
+    assert result(here)["restored"] == 1
+    assert here.known("thing")["content"] == NULLS
+    assert here.status()["dead_letters"] == 0
+
+
+def test_nulls_in_the_content_of_a_copy_stay(here: Instance, there: Authority) -> None:
+    ann = Speaker(1)
+    here.call("follow", kind="pattern")
+    there.relay.give([ann.says(ann.holds(NULLS, "thing", kind="pattern"))])
+    settle(there, here)
+    here.owner.execute("update singularity.central_copy set revision = 0, content = '1'")
+    reconcile(there, here)
+    assert result(here)["refreshed"] == 1
+    assert value(here.owner, "select content from singularity.central_copy") == NULLS
+    assert here.status()["dead_letters"] == 0

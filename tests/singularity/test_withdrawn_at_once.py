@@ -1,6 +1,7 @@
 """A withdrawal holds, whatever a session that did not see it learns at the same time."""
 
 import pytest
+from psycopg.types.json import Jsonb
 from tests.kit.instance_relay import InstanceRelay
 from tests.kit.queries import Row
 from tests.kit.session import Session
@@ -77,3 +78,35 @@ def test_shared_again_stays_shared(online: InstanceRelay, db: Session, sent: int
     assert last["content"] == "second"
     assert sent < last["withdrawn_up_to"] < last["version"]
     assert len(db.history("secret")) == 3
+
+
+def test_forgotten_here_while_another_forgets_everywhere(
+    online: InstanceRelay, db: Session, other: Session, sent: int
+) -> None:
+    db.begin()
+    db.forget("secret", everywhere=True)
+    other.forget("secret")
+    db.commit()
+    last = told(online)
+    assert last["withdrawn_up_to"] == last["version"] > sent
+    # and nothing is sent again and again that no receipt could end
+    online.tick()
+    assert "contribution" not in online.arm()
+    assert online.contributions() == []
+
+
+def test_what_was_learned_since_a_restore_stays_shared(
+    online: InstanceRelay, db: Session, owner: Session
+) -> None:
+    """The authority gives back a withdrawal of a time that was lost; it withdraws nothing that came later."""
+    online.welcome()
+    online.find_equal()
+    for name in ("one", "two", "secret"):
+        db.learn(name, "later")
+    lost = {"record_type": "holding", "namespace": "default", "kind": "pattern", "name": "secret"}
+    owner.run(
+        "select singularity.restore_states(%s)", [Jsonb([{**lost, "version": 1, "withdrawn_up_to": 1}])]
+    )
+    last = told(online)
+    assert (last["name"], last["content"], last["withdrawn_up_to"]) == ("secret", "later", 1)
+    assert db.history("secret")[0]["shared"] is True

@@ -10,7 +10,8 @@ begin
         select
             b.n - 1 as message, e.ordinality as place, b.speaker,
             centralcloud.artifact_id(r.namespace, r.kind, r.name) as artifact_id, r as record,
-            r.record_type, r.version, case when r.record_type = 'evidence' then r.variant end as variant, r.incarnation,
+            r.record_type, r.version, case when r.record_type = 'evidence' then r.variant end as variant,
+            case when r.record_type = 'evidence' then r.incarnation end as incarnation,
             -- in this order for ever: what is equal must stay so after an upgrade, and nulls leave no trace
             md5(concat_ws('|', r.variant, r.withdrawn_up_to, r.summary, r.tags, r.uses, r.successes, r.failures,
                 extract(epoch from r.last_used_at))) as state_hash,
@@ -238,7 +239,9 @@ begin
         centralcloud.receipt_subject(speaker), null::jsonb,
         centralcloud.receipt(jsonb_agg(centralcloud.without_nulls(jsonb_build_object(
             'artifact_id', centralcloud.artifact_id(r.value ->> 'namespace', r.value ->> 'kind', r.value ->> 'name'),
-            'variant', case when r.value ? 'incarnation' then r.value -> 'variant' end,
+            'variant', case
+                when 'evidence' in (r.value ->> 'record_type', r.value ->> 'what') then r.value -> 'variant'
+            end,
             'incarnation', r.value -> 'incarnation', 'version', (r.value ->> 'version')::bigint,
             'verdict', 'refused', 'reason', left(error, 500)
         ))), '{}')

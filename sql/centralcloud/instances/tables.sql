@@ -25,7 +25,7 @@ comment on column centralcloud.instance.trust is 'Weight of its outcomes, 0 to 1
 comment on column centralcloud.instance.blocked is 'Whether nothing of it counts.';
 comment on column centralcloud.instance.incarnation is 'The incarnation that last said hello.';
 comment on column centralcloud.instance.extension_version is 'Version of its extension.';
-comment on column centralcloud.instance.greatest_version is 'The greatest version that it ever sent.';
+comment on column centralcloud.instance.greatest_version is 'The greatest version that was taken from it.';
 comment on column centralcloud.instance.first_heard_at is 'When it was first heard.';
 comment on column centralcloud.instance.last_heard_at is 'When it last contributed or said hello.';
 comment on column centralcloud.instance.twin_alarm_at

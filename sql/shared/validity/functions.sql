@@ -78,8 +78,10 @@ begin
                     format('confidence is %s', coalesce(given.confidence::text, 'missing')))
             else coalesce(
                 @extschema@.content_refusal(given.content), @extschema@.variant_refusal(given.variant, given.content),
-                @extschema@.summary_refusal(given.summary), @extschema@.tags_refusal(given.tags),
-                @extschema@.counters_refusal(given.uses, given.successes, given.uses - given.successes)
+                -- tags and counters are those of all instances together
+                @extschema@.summary_refusal(given.summary), @extschema@.tags_refusal(given.tags, max_tags => null),
+                case when not coalesce(given.successes between 0 and given.uses, false)
+                    then @extschema@.refuse('22023', 'counters do not add up') end
             )
         end
     );
@@ -190,15 +192,16 @@ $$;
 
 comment on function @extschema@.summary_refusal(text) is 'Why a summary is not valid: over 4096 bytes; null when it is.';
 
-create or replace function @extschema@.tags_refusal(tags text[]) returns @extschema@.refusal
+create or replace function @extschema@.tags_refusal(tags text[], max_tags integer default 64)
+returns @extschema@.refusal
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     tag text;
 begin
-    if cardinality(tags) > 64 then
-        return @extschema@.refuse('54000', format('there are %s tags, the limit is 64', cardinality(tags)),
+    if cardinality(tags) > max_tags then
+        return @extschema@.refuse('54000', format('there are %s tags, the limit is %s', cardinality(tags), max_tags),
             'Keep the tags that people search by.');
     end if;
     foreach tag in array coalesce(tags, '{}') loop
@@ -211,8 +214,8 @@ begin
 end
 $$;
 
-comment on function @extschema@.tags_refusal(text[])
-is 'Why tags are not valid: more than 64, or one that is null or not 1 to 128 bytes; null when they are.';
+comment on function @extschema@.tags_refusal(text[], integer)
+is 'Why tags are not valid: too many (a null limit is none), or one that is null or not 1 to 128 bytes; null when they are.';
 
 create or replace function @extschema@.version_refusal(version bigint) returns @extschema@.refusal
 language plpgsql immutable parallel safe

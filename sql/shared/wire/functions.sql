@@ -39,19 +39,18 @@ language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- what is in content is its author's, nulls and all
-    return jsonb_strip_nulls(fields - 'content')
-        || case
-            when fields -> 'content' <> 'null' then jsonb_build_object('content', fields -> 'content')
-            else '{}'
-        end;
+    -- at the top only: what is in content is its author's, nulls and all
+    return coalesce(
+        (select jsonb_object_agg(f.key, f.value) from jsonb_each(fields) as f where f.value <> 'null'),
+        case when fields is not null then '{}'::jsonb end
+    );
 end
 $$;
 
 comment on function @extschema@.without_nulls(jsonb) is 'A JSON object as it is sent: without the fields that are null.';
 
 create or replace function @extschema@.encode_record(given @extschema@.wire_record) returns jsonb
-language plpgsql immutable parallel safe
+language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -66,7 +65,7 @@ $$;
 comment on function @extschema@.encode_record(@extschema@.wire_record) is 'A record as JSON, also for a reader of version 0.1 or 0.2.';
 
 create or replace function @extschema@.read_record(given jsonb) returns @extschema@.wire_record
-language plpgsql immutable parallel safe
+language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 begin

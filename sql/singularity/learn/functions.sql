@@ -352,11 +352,12 @@ declare
 begin
     with unaware as (
         select present.*, nextval('singularity.version') as new_version, w.withdrawn_up_to as withdrawn,
-            present.shared and w.shared as still_shared
+            -- a withdrawal that was restored may have been unshared only in a time that is over
+            present.shared and (w.shared or w.incarnation is null) as still_shared
         from unnest(artifact_ids) as i (artifact_id)
         cross join lateral singularity.present_holding(i.artifact_id) as present
         cross join lateral (
-            select h.withdrawn_up_to, h.shared from singularity.holding h
+            select h.withdrawn_up_to, h.shared, h.incarnation from singularity.holding h
             where h.artifact_id = i.artifact_id order by h.withdrawn_up_to desc, h.version desc limit 1
         ) as w
         where present.withdrawn_up_to < w.withdrawn_up_to
@@ -371,8 +372,9 @@ begin
             present_incarnation
         from unaware
     ), entries as (
+        -- of what is forgotten here alone nothing is told: the withdrawal has an entry of its own
         insert into singularity.outbox (version, artifact_id) select new_version, artifact_id from unaware
-        where connected
+        where connected and variant is not null
     )
     select count(*) into heeded from unaware;
     if heeded > 0 and connected then

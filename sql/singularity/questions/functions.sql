@@ -128,7 +128,7 @@ begin
     return query
     with due as (
         select q.question_id from singularity.question q
-        where q.question_id in (
+        where q.answered_at is null and q.question_id in (
             select d.question_id from singularity.due_questions() d order by d.next_attempt_at limit max_questions
         )
         for update skip locked
