@@ -79,7 +79,7 @@ select instance_name ~ '^instance-[0-9a-f]{8}$' as named, environment, mode, onl
 select singularity.configure(instance_name => 'laptop', environment => 'ci', settings => '{"answer_ttl": "2 hours"}');
 select singularity.connect();
 select instance_name, environment, mode, online, outbox_entries, open_questions, cached_artifacts from singularity.status();
-select what, variant is null as whole from singularity.outbox_entries order by version;
+select record_type, variant is null as whole from singularity.outbox_entries order by version;
 select singularity.ask('how to limit the rate of requests');
 select singularity.follow('template'), singularity.unfollow('template');
 select singularity.disconnect();
