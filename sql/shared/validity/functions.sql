@@ -25,17 +25,18 @@ language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if coalesce(given.withdrawn_up_to, 0) > given.version then
-        return @extschema@.refuse('22023', 'it is withdrawn in its own future');
-    elsif given.variant is not null then
-        return coalesce(
-            @extschema@.content_refusal(given.content), @extschema@.variant_refusal(given.variant, given.content),
-            @extschema@.summary_refusal(given.summary), @extschema@.tags_refusal(given.tags)
-        );
-    elsif given.withdrawn_up_to is distinct from given.version then
-        return @extschema@.refuse('22023', 'it has no variant and is not withdrawn');
-    end if;
-    return coalesce(@extschema@.summary_refusal(given.summary), @extschema@.tags_refusal(given.tags));
+    return coalesce(
+        case
+            when coalesce(given.withdrawn_up_to, 0) > given.version
+                then @extschema@.refuse('22023', 'it is withdrawn in its own future')
+            when given.variant is not null then coalesce(
+                @extschema@.content_refusal(given.content), @extschema@.variant_refusal(given.variant, given.content)
+            )
+            when given.withdrawn_up_to is distinct from given.version
+                then @extschema@.refuse('22023', 'it has no variant and is not withdrawn')
+        end,
+        @extschema@.summary_refusal(given.summary), @extschema@.tags_refusal(given.tags)
+    );
 end
 $$;
 

@@ -80,9 +80,9 @@ as $$
     select
         (r.found).artifact_id, (r.known).namespace, (r.known).kind, (r.known).name, r.score, (r.found).relevance,
         (r.found).words, (r.found).name_match, (r.found).similarity, (r.known).confidence
-    from singularity.rank_knowledge(query, kind, namespace, tags, max_results, min_similarity, min_level, embedding,
-        contract)
-        as r
+    from singularity.rank_knowledge(
+        query, kind, namespace, tags, max_results, min_similarity, min_level, embedding, contract
+    ) as r
 $$;
 
 comment on function singularity.explain_recall(
