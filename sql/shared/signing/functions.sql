@@ -123,9 +123,9 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    admitted integer[] := '{}';
+    admitted integer[] := array[]::integer[];
     -- who speaks for the first time may speak with one key
-    first_signers jsonb := '{}';
+    first_signers jsonb := '{}'::jsonb;
     reason text;
 begin
     for i in 1 .. coalesce(cardinality(subjects), 0) loop

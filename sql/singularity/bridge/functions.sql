@@ -321,10 +321,9 @@ as $$ select null::text, null::jsonb, null::bytea where false $$;
 
 comment on function singularity.answer_poison(text, bytea, text) is 'An instance answers nothing to a message that it cannot apply.';
 
-create or replace function singularity.bridge_serve(subject text, payload bytea) returns bytea
+create or replace function singularity.bridge_serve(subject text, payload bytea, meta jsonb) returns bytea
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $$
 begin
     raise exception using errcode = 'feature_not_supported',
@@ -332,4 +331,11 @@ begin
 end
 $$;
 
-comment on function singularity.bridge_serve(text, bytea) is 'An instance serves no requests: always raises 0A000.';
+comment on function singularity.bridge_serve(text, bytea, jsonb) is 'An instance serves no requests: always raises 0A000.';
+
+create or replace function singularity.bridge_serve(subject text, payload bytea) returns bytea
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$ select singularity.bridge_serve(bridge_serve.subject, bridge_serve.payload, '{}') $$;
+
+comment on function singularity.bridge_serve(text, bytea) is 'The same for a bridge before 0.3: always raises 0A000.';
