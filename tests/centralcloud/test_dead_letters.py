@@ -74,7 +74,11 @@ def test_a_subject_without_an_instance_is_nobody_s(relay: Relay, subject: str) -
     ann = Speaker(1)
     message = ann.says(ann.holds())
     assert relay.give([Message(subject, message.payload)]) == []
-    assert [letter["subject"] for letter in rows(relay.connection, LETTERS)] == [subject]
+    assert rows(relay.connection, LETTERS) == []
+    assert row(relay.connection, "select reason, subject from centralcloud.rejection") == {
+        "reason": "subject",
+        "subject": subject,
+    }
     assert rows(relay.connection, "select from centralcloud.instance") == []
 
 

@@ -30,7 +30,8 @@ def everywhere(relay: Relay, text: str) -> list[str]:
     tables = rows(
         relay.connection,
         "select c.oid::regclass::text as name from pg_class as c"
-        " where c.relkind = 'r' and c.relnamespace = 'centralcloud'::regnamespace",
+        " where c.relkind = 'r' and c.relnamespace = 'centralcloud'::regnamespace"
+        " and has_table_privilege(c.oid, 'select')",
     )
     found = "select exists (select from {} as t where t::text like %s) as found"
     return [

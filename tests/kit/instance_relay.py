@@ -62,7 +62,8 @@ class InstanceRelay(Relay):
     def heads(self, heads: dict[str, int] | None = None, *, epoch: str = EPOCH, passed: int = 0) -> None:
         """Let the authority's heartbeat arrive."""
         body = {"type": "heads", "epoch": epoch, "heads": heads or {}, "stream_created": STREAM_CREATED}
-        self.receive("singularity.heads", {**body, "stream_passed": passed})
+        _, heads_subject, *_ = self.plan()["subscriptions"]
+        self.receive(heads_subject, {**body, "stream_passed": passed})
 
     def go_online(self) -> None:
         """Report a connection and let the authority be heard."""
@@ -112,8 +113,8 @@ class InstanceRelay(Relay):
     def receipt(self, *records: Row, heads: dict[str, int] | None = None) -> None:
         """Let a receipt arrive."""
         body = {"type": "receipt", "epoch": EPOCH, "records": list(records), "heads": heads or {}}
-        (me,) = self.session.column("select instance_id from singularity.status()")
-        self.receive(f"singularity.receipt.{me}", body)
+        receipt_subject, *_ = self.plan()["subscriptions"]
+        self.receive(receipt_subject, body)
 
     def confirm(self, *messages: Message) -> None:
         """Let the authority confirm all records of these contributions."""

@@ -279,7 +279,8 @@ class TestDeadLetters:
             "records": [receipt_for(message.records[0])],
             "heads": {},
         }
-        online.receive("singularity.receipt.me", {**receipt, "v": 2})
+        subject = f"singularity.receipt.{db.status()['instance_id']}"
+        online.receive(subject, {**receipt, "v": 2})
         online.receive("singularity.heads", b"bad")
         assert db.status()["dead_letters"] == 2
         assert db.value("select singularity.replay_dead_letters()") == 0
