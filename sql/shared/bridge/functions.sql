@@ -120,7 +120,7 @@ begin
     end if;
     begin
         return query
-        select a.subject_number, a.subject, a.headers, a.payload
+        select admitted[a.subject_number + 1] - 1, a.subject, a.headers, a.payload
         from @extschema@.apply_messages(
             subjects,
             (select array_agg(@extschema@.decode_message(p.payload) order by p.n)
@@ -136,7 +136,7 @@ begin
     -- one of them is poison: each is tried alone
     for i in 1 .. cardinality(subjects) loop
         return query
-        select i - 1, a.subject, a.headers, a.payload
+        select admitted[i] - 1, a.subject, a.headers, a.payload
         from @extschema@.receive_alone(subjects[i], payloads[i], meta[i]) as a;
     end loop;
 end
