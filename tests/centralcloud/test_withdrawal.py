@@ -145,7 +145,7 @@ def test_a_removal_is_told_to_who_may_have_it(relay: Relay, after: str) -> None:
 
 def test_dead_letters_keep_no_content_of_what_could_be_applied(relay: Relay) -> None:
     ann = Speaker(1)
-    spoiled = Message("singularity.contribute.nobody", b"spoiled")
+    spoiled = ann.raw("contribute", b"spoiled")
     relay.give([ann.says(ann.holds("aardvark")), spoiled])
     relay.give([ann.says(ann.withdraws())])
     assert everywhere(relay, "aardvark") == []

@@ -151,7 +151,6 @@ class Conversation:
         self.here.execute("select singularity.want_comparison()")
         self.settle()
 
-
     def change_key(self) -> None:
         """Have the authority tell of another key."""
         self.there.execute("select centralcloud.rotate_key()")

@@ -277,8 +277,8 @@ def test_a_message_comes_on_the_subject_of_its_type(here: Instance) -> None:
     """The authority's own words, carried elsewhere by whoever could make it say them there."""
     answer(here, AUTHORITY_KEY)
     me, other = here.status()["instance_id"], Speaker(9).id
-    epoch = {"v": 1, "epoch": "e"}
-    wrong = [
+    epoch: dict[str, Any] = {"v": 1, "epoch": "e"}
+    wrong: list[tuple[str, dict[str, Any]]] = [
         (f"singularity.receipt.{me}", {"type": "heads", "heads": {"default/k": 7}}),
         (f"singularity.receipt.{me}", {"type": "refined", "namespace": "default", "kind": "k", "rows": []}),
         (f"singularity.receipt.{me}", {"type": "key", "public_key": OTHER}),
@@ -291,7 +291,7 @@ def test_a_message_comes_on_the_subject_of_its_type(here: Instance) -> None:
         ("singularity.refined.default.k", {"type": "heads", "heads": {}}),
         ("singularity", {"type": "heads", "heads": {}}),
     ]
-    messages = [Message(subject, json.dumps({**epoch, **body}).encode()) for subject, body in wrong]
+    messages = [Message(subject, json.dumps(epoch | body).encode()) for subject, body in wrong]
     tell(here.relay, AUTHORITY_KEY, *messages)
     for message in messages:
         tell(here.relay, AUTHORITY_KEY, message)

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -227,7 +228,7 @@ def test_the_authority_changes_its_key_also_for_who_is_away(team: Team) -> None:
         for _ in range(2):  # who was away for two changes is told of the last
             present = value(team.curator, "select centralcloud.public_key()")
             team.curator.execute("select centralcloud.rotate_key()")
-            wait_until(lambda was=present: another(team, was), 20, "the new key")
+            wait_until(partial(another, team, present), 20, "the new key")
         new = value(team.curator, "select centralcloud.public_key()")
         team.ann.until(lambda: team.ann.status()["authority_key"] == new, "the new key to be known")
         assert team.bob.status()["authority_key"] == old

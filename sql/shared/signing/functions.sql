@@ -16,7 +16,10 @@ comment on function @extschema@.make_signing_key() is 'Makes a key to sign with,
 create or replace function @extschema@.signing_keys() returns text
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
-as $$ select coalesce(string_agg(k.signing_key_id::text, ',' order by k.signing_key_id), '') from @extschema@.signing_key as k $$;
+as $$
+    select coalesce(string_agg(k.signing_key_id::text, ',' order by k.signing_key_id), '')
+    from @extschema@.signing_key as k
+$$;
 
 comment on function @extschema@.signing_keys() is 'Numbers of the keys: another text when the bridge has to fetch them again.';
 
