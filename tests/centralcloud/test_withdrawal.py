@@ -6,7 +6,6 @@ from typing import Any
 import psycopg
 import pytest
 from tests.kit.identity import variant_of
-from tests.kit.message import Message
 from tests.kit.queries import row, rows, value
 from tests.kit.relay import Relay
 from tests.kit.speaker import Speaker, speakers, verdicts

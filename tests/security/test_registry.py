@@ -328,7 +328,8 @@ def test_a_new_key_of_the_authority_is_known_from_its_old_one(here: Instance) ->
         return Message("singularity.heads", json.dumps({"v": 1, "type": "key", "public_key": new}).encode())
 
     tell(here.relay, OTHER, key(OTHER))
-    for wrong in ("", "U", None, 7, {}):
+    invalid: list[Any] = ["", "U", None, 7, {}]
+    for wrong in invalid:
         tell(here.relay, AUTHORITY_KEY, key(wrong))
     assert here.status()["authority_key"] == AUTHORITY_KEY
     tell(here.relay, AUTHORITY_KEY, key(NEW))

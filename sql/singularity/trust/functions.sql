@@ -150,7 +150,8 @@ as $$
     select array_remove(array[
         (
             select format('Somebody else than the authority that is known here speaks in its name, and is not heard '
-                '(key %s, on %s, the last time at %s): if the authority has a new key, SELECT singularity.trust_authority(%1$L).',
+                '(key %s, on %s, the last time at %s): if the authority has a new key, SELECT '
+                'singularity.trust_authority(%1$L).',
                 r.signer, coalesce(r.subject, '?'), r.rejected_at::timestamptz(0))
             from singularity.rejection as r
             where r.reason = 'key' and r.rejected_at > clock_timestamp() - interval '10 minutes'
@@ -165,7 +166,8 @@ as $$
         ),
         (
             select format('The authority does not welcome this instance: where it enrols its instances, its curator '
-                'says SELECT centralcloud.enroll(%L, %L).', (singularity.present_identity()).instance_id, singularity.public_key())
+                'says SELECT centralcloud.enroll(%L, %L).', (singularity.present_identity()).instance_id,
+                singularity.public_key())
             from singularity.authority as a, singularity.bridge_state as b, singularity.rejection as r
             where a.public_key is null and a.welcomed_at is null and r.reason = 'unknown'
                 and b.connected_at < clock_timestamp() - interval '10 seconds'
