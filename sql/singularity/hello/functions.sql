@@ -10,7 +10,13 @@ as $$
         ) and (a.hello_sent_at < b.connected_at or singularity.is_over(a.hello_sent_at, '2 seconds'))
         -- whether the twin is gone
         or a.twin_at is not null and singularity.is_over(a.hello_sent_at, '10 seconds')
-        or singularity.key_change_is_under_way() and singularity.is_over(a.hello_sent_at, '2 seconds')
+        or singularity.is_over(a.hello_sent_at, '2 seconds') and (
+            singularity.key_change_is_under_way()
+            -- an authority that spoke unsigned begins to sign: its welcome makes its key known
+            or a.public_key is null and exists (
+                select from singularity.rejection as r where r.reason = 'unknown' and r.rejected_at > a.welcomed_at
+            )
+        )
     )
 $$;
 
