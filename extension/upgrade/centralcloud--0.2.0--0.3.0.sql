@@ -23,6 +23,7 @@ drop function if exists centralcloud.register_instances(text[], jsonb[]);
 drop function if exists centralcloud.score_documents(bigint[], sparsevec, vector, text);
 drop function if exists centralcloud.take_queued_messages(integer);
 drop function if exists centralcloud.unapplied_trouble();
+drop function if exists centralcloud.status();
 drop function if exists centralcloud.store_contributions(centralcloud.incoming[]);
 drop function if exists centralcloud.verdicts(centralcloud.incoming[]);
 
@@ -30,6 +31,7 @@ drop type centralcloud.incoming;
 
 -- include shared/validity/tables.sql
 -- include shared/wire/tables.sql
+-- include shared/signing/tables.sql
 
 create type centralcloud.incoming as (
     message integer,
@@ -75,6 +77,21 @@ from centralcloud.artifact as a
 where a.variant is not null and not exists (
     select from centralcloud.document as d where d.artifact_id = a.artifact_id
 );
+
+alter table centralcloud.instance add column public_key text;
+alter table centralcloud.instance add column former_key text;
+alter table centralcloud.instance add column enrolled_at timestamptz;
+alter table centralcloud.instance add column enrolled_by text;
+alter table centralcloud.instance add column retired_at timestamptz;
+alter table centralcloud.instance add column retired_because text;
+comment on table centralcloud.instance is 'The registry of instances: those that were ever heard, and those that were enrolled.';
+comment on column centralcloud.instance.public_key
+is 'The key that it signs with, an nkey; null while it only ever spoke unsigned, as versions before 0.3 do.';
+comment on column centralcloud.instance.former_key is 'The key before it, good until something came that the present one had signed.';
+comment on column centralcloud.instance.enrolled_at is 'Since when this key is known.';
+comment on column centralcloud.instance.enrolled_by is 'Who enrolled it; null when the key was taken from its first message.';
+comment on column centralcloud.instance.retired_at is 'When it was retired: nothing of it is heard since, and its outcomes do not count.';
+comment on column centralcloud.instance.retired_because is 'Why it was retired, for people.';
 
 -- words
 comment on column centralcloud.artifact.tags is 'Tags of the winner.';

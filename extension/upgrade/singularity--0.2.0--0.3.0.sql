@@ -15,11 +15,13 @@ drop function if exists singularity.lanes_with_work();
 drop function if exists singularity.mind_topics(jsonb);
 drop function if exists singularity.next_shipment();
 drop function if exists singularity.note_failed_request(text);
+drop function if exists singularity.receive_reply(text, bytea);
 drop function if exists singularity.record_to_send(uuid, text, uuid);
 drop function if exists singularity.refresh_copies(text, jsonb, text);
 drop function if exists singularity.resend_lost_shipments();
 drop function if exists singularity.retry_set_aside();
 drop function if exists singularity.score_documents(bigint[], sparsevec, vector, text);
+drop function if exists singularity.status();
 drop function if exists singularity.store_rows(jsonb, text, boolean);
 drop function if exists singularity.take_answer(uuid, jsonb);
 drop function if exists singularity.take_back(jsonb);
@@ -39,6 +41,7 @@ drop type singularity.own_state;
 
 -- include shared/validity/tables.sql
 -- include shared/wire/tables.sql
+-- include shared/signing/tables.sql
 
 alter table singularity.holding rename column withdrawn_through to withdrawn_up_to;
 alter table singularity.reconciliation rename column taken_back to restored;
@@ -84,6 +87,10 @@ where h.variant is not null and not exists (
     select from singularity.holding as t
     where t.artifact_id = h.artifact_id and t.version > h.version and t.variant is null
 );
+
+alter table singularity.authority add column public_key text;
+comment on column singularity.authority.public_key
+is 'The key that the authority signs with, an nkey: from its first welcome, or from trust_authority(). Null before.';
 
 -- words
 comment on column singularity.authority.session_id

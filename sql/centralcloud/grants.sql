@@ -12,6 +12,9 @@ grant execute on function centralcloud.configure to centralcloud_curator;
 grant execute on function centralcloud.rescore to centralcloud_curator;
 grant execute on function centralcloud.replay_dead_letters to centralcloud_curator;
 grant execute on function centralcloud.dismiss_twin_alarm to centralcloud_curator;
+grant execute on function centralcloud.enroll to centralcloud_curator;
+grant execute on function centralcloud.retire_instance to centralcloud_curator;
+grant execute on function centralcloud.rotate_key to centralcloud_curator;
 
 grant execute on function centralcloud.register_contract to centralcloud_curator;
 grant execute on function centralcloud.ensure_indexes to centralcloud_curator;

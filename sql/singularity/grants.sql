@@ -20,6 +20,8 @@ grant execute on function singularity.follow to singularity_writer;
 grant execute on function singularity.unfollow to singularity_writer;
 grant execute on function singularity.connect to singularity_writer;
 grant execute on function singularity.disconnect to singularity_writer;
+grant execute on function singularity.trust_authority to singularity_writer;
+grant execute on function singularity.rotate_key to singularity_writer;
 grant execute on function singularity.configure to singularity_writer;
 grant execute on function singularity.replay_dead_letters to singularity_writer;
 grant execute on function singularity.reidentify to singularity_writer;

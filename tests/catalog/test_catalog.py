@@ -10,8 +10,8 @@ from singularity_lab import Database, Lab
 
 # the present state of a running bridge
 NOT_DUMPED = {
-    "singularity": {"bridge_state", "doorbell", "comparison", "reconciliation"},
-    "centralcloud": {"bridge_state", "doorbell"},
+    "singularity": {"bridge_state", "doorbell", "comparison", "reconciliation", "rejection"},
+    "centralcloud": {"bridge_state", "doorbell", "rejection"},
 }
 GROUPS = {
     "singularity": {"singularity_reader", "singularity_writer", "singularity_bridge"},

@@ -5,7 +5,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from tests.kit.instance_relay import EPOCH, InstanceRelay, receipt_for
+from tests.kit.keys import meta_of
 from tests.kit.session import Open, Session
 
 from singularity_lab import Database, wait_until
@@ -254,11 +256,12 @@ class TestDeadLetters:
                 {"v": 1, "type": "receipt", "epoch": EPOCH, "records": [receipt_for(records[1])]}
             ).encode(),
         ]
+        subject = f"singularity.receipt.{db.status()['instance_id']}"
         online.session.call(
             "bridge_receive",
-            subjects=["singularity.receipt.me"] * 3,
+            subjects=[subject] * 3,
             payloads=payloads,
-            meta=[None] * 3,
+            meta=[Jsonb(meta_of(subject))] * 3,
         )
         assert db.outbox() == []
         assert db.status()["dead_letters"] == 1
@@ -276,7 +279,8 @@ class TestDeadLetters:
             "records": [receipt_for(message.records[0])],
             "heads": {},
         }
-        online.receive("singularity.receipt.me", {**receipt, "v": 2})
+        subject = f"singularity.receipt.{db.status()['instance_id']}"
+        online.receive(subject, {**receipt, "v": 2})
         online.receive("singularity.heads", b"bad")
         assert db.status()["dead_letters"] == 2
         assert db.value("select singularity.replay_dead_letters()") == 0

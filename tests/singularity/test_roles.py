@@ -22,6 +22,7 @@ READING = {
     "variant_of": "select singularity.variant_of('1')",
     "digest": "select singularity.digest()",
     "troubles": "select singularity.troubles()",
+    "public_key": "select singularity.public_key()",
     "configuration": "select * from singularity.configuration",
     "outbox": "select * from singularity.outbox_entries",
     "holding": "select * from singularity.holding",
@@ -36,6 +37,8 @@ WRITING = {
     "connect": "select singularity.connect()",
     "disconnect": "select singularity.disconnect()",
     "configure": "select singularity.configure('name')",
+    "trust_authority": "select singularity.trust_authority(null)",
+    "rotate_key": "select singularity.rotate_key(false)",
     "replay_dead_letters": "select singularity.replay_dead_letters()",
     "register_contract": "select singularity.register_contract('mine/1', 'mine', '1', 3, true)",
     "ensure_indexes": "select singularity.ensure_indexes()",
@@ -52,6 +55,7 @@ RELAYING = {
     "bridge_outgoing": "select * from singularity.bridge_outgoing('contribution', 1)",
     "bridge_result": "select singularity.bridge_result('[]')",
     "bridge_receive": "select * from singularity.bridge_receive('{}', '{}', '{}')",
+    "bridge_signing_keys": "select * from singularity.bridge_signing_keys()",
     "bridge_detach": "select singularity.bridge_detach()",
 }
 BRIDGE_SEES = {"status", "troubles", "configuration", "outbox", "holding"}

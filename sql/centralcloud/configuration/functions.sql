@@ -111,6 +111,14 @@ begin atomic
             'twin_grace', 'interval', '30 seconds', null,
             'How late a message of a bridge may come after its successor''s before it is taken for a twin''s.'
         ),
+        (
+            'enrolment', 'text', 'open', '^(open|required)$',
+            'Whether the key of an unknown instance is taken from its first message (open), or only enroll() makes it known.'
+        ),
+        (
+            'unsigned_messages', 'text', 'refuse', '^(refuse|accept)$',
+            'Whether instances of which no key is known may speak unsigned, as versions before 0.3 do: for an upgrade.'
+        ),
         ('answer_rows', 'integer', '10', '^[1-9][0-9]{0,2}$', 'Greatest number of artifacts in an answer.')
     ) as d (name, type, default_value, allowed, description);
 end;

@@ -29,6 +29,9 @@ begin
     on conflict (only_row) do update set
         bridge_version = excluded.bridge_version, seen_at = excluded.seen_at,
         connected = false, connected_at = null, error = null;
+    if not exists (select from @extschema@.signing_key) then
+        perform @extschema@.make_signing_key();
+    end if;
     perform @extschema@.bridge_attached();
     return jsonb_build_object('attached', true, 'plan', @extschema@.bridge_plan());
 end
@@ -87,6 +90,10 @@ begin
         max_payload = coalesce((state ->> 'max_payload')::integer, max_payload),
         streams = coalesce(state -> 'streams', '{}'),
         consumers = coalesce(state -> 'consumers', '{}');
+    perform @extschema@.note_public_keys(state -> 'public_keys');
+    if (state ->> 'forged')::bigint > 0 then
+        perform @extschema@.count_rejection('signature', null, null, (state ->> 'forged')::bigint);
+    end if;
     perform @extschema@.background();
     return jsonb_build_object(
         'plan_revision', @extschema@.bridge_plan() ->> 'revision', 'troubles', to_jsonb(@extschema@.troubles())
@@ -103,10 +110,17 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 as $$
+declare
+    admitted constant integer[] := @extschema@.admit_messages(subjects, payloads, meta);
 begin
+    if cardinality(admitted) < cardinality(subjects) then
+        subjects := array(select subjects[a.place] from unnest(admitted) as a (place));
+        payloads := array(select payloads[a.place] from unnest(admitted) as a (place));
+        meta := array(select meta[a.place] from unnest(admitted) as a (place));
+    end if;
     begin
         return query
-        select a.subject_number, a.subject, a.headers, a.payload
+        select admitted[a.subject_number + 1] - 1, a.subject, a.headers, a.payload
         from @extschema@.apply_messages(
             subjects,
             (select array_agg(@extschema@.decode_message(p.payload) order by p.n)
@@ -122,7 +136,7 @@ begin
     -- one of them is poison: each is tried alone
     for i in 1 .. cardinality(subjects) loop
         return query
-        select i - 1, a.subject, a.headers, a.payload
+        select admitted[i] - 1, a.subject, a.headers, a.payload
         from @extschema@.receive_alone(subjects[i], payloads[i], meta[i]) as a;
     end loop;
 end
@@ -130,7 +144,8 @@ $$;
 
 comment on function @extschema@.bridge_receive(text[], bytea[], jsonb[])
 is 'Applies messages in one transaction and returns the messages to publish after its commit. A message that cannot be '
-'applied becomes a dead letter and stops no other; an error of the server is raised, to be tried again.';
+'applied becomes a dead letter and stops no other; one that is not authentic is counted and leaves nothing else; an error of the '
+'server is raised, to be tried again.';
 
 create or replace function @extschema@.receive_alone(from_subject text, from_payload bytea, meta jsonb)
 returns table (subject text, headers jsonb, payload bytea)

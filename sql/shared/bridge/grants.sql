@@ -11,7 +11,7 @@ grant execute on function @extschema@.bridge_arm to @extension@_bridge;
 grant execute on function @extschema@.bridge_outgoing to @extension@_bridge;
 grant execute on function @extschema@.bridge_result to @extension@_bridge;
 grant execute on function @extschema@.bridge_receive to @extension@_bridge;
-grant execute on function @extschema@.bridge_serve to @extension@_bridge;
+grant execute on function @extschema@.bridge_serve(text, bytea) to @extension@_bridge;
 grant execute on function @extschema@.bridge_tick to @extension@_bridge;
 -- the view configuration calls it with the rights of who reads it
 grant execute on function @extschema@.setting_definitions to @extension@_reader, @extension@_bridge;

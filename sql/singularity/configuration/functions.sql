@@ -40,6 +40,10 @@ begin atomic
             'reconcile_every', 'interval', '10 minutes', null,
             'How often the bridge compares with the authority what both have.'
         ),
+        (
+            'unsigned_messages', 'text', 'refuse', '^(refuse|accept)$',
+            'Whether an authority of which no key is known may speak unsigned, as versions before 0.3 do: for an upgrade.'
+        ),
         ('answer_ttl', 'interval', '1 hour', null, 'How long a central copy or an answer is fresh.'),
         ('negative_ttl', 'interval', '5 minutes', null, 'How long "the authority knows nothing" is remembered.'),
         ('question_ttl', 'interval', '1 hour', null, 'How long a question without an answer stays open.'),
