@@ -28,6 +28,7 @@ drop function if exists centralcloud.verdicts(centralcloud.incoming[]);
 
 drop type centralcloud.incoming;
 
+-- include centralcloud/roles/tables.sql
 -- include shared/validity/tables.sql
 -- include shared/wire/tables.sql
 

@@ -37,6 +37,7 @@ drop function if exists singularity.unapplied_trouble();
 drop view singularity.outbox_entries;
 drop type singularity.own_state;
 
+-- include singularity/roles/tables.sql
 -- include shared/validity/tables.sql
 -- include shared/wire/tables.sql
 

@@ -103,7 +103,11 @@ begin atomic
                 then
                     array(
                         select @extschema@.to_unit_vector(v.literal)
-                        from unnest(@extschema@.vector_literals(array(select t.value from unnest(texts) as t (value))))
+                        from pg_catalog.unnest(
+                            @extschema@.vector_literals(
+                                array(select t.value from pg_catalog.unnest(texts) as t (value))
+                            )
+                        )
                             with ordinality as v (literal, place)
                         order by v.place
                     )
