@@ -1,7 +1,10 @@
 -- functions that are gone or changed their signature
+drop function if exists centralcloud.bridge_lock_key();
 drop function if exists centralcloud.bridge_outgoing(text, integer);
 drop function if exists centralcloud.check_content(jsonb);
 drop function if exists centralcloud.check_name(text);
+drop function if exists centralcloud.check_scoring();
+drop function if exists centralcloud.fits_scoring(text, text);
 drop function if exists centralcloud.check_summary(text);
 drop function if exists centralcloud.check_tags(text[]);
 drop function if exists centralcloud.check_token(text, text);
@@ -27,6 +30,10 @@ drop function if exists centralcloud.store_contributions(centralcloud.incoming[]
 drop function if exists centralcloud.verdicts(centralcloud.incoming[]);
 
 drop type centralcloud.incoming;
+
+-- rights are granted anew, and fewer of them
+revoke all on all tables in schema centralcloud from centralcloud_reader, centralcloud_curator, centralcloud_bridge;
+revoke all on all routines in schema centralcloud from centralcloud_reader, centralcloud_curator, centralcloud_bridge;
 
 -- include centralcloud/roles/tables.sql
 -- include shared/validity/tables.sql
@@ -107,3 +114,8 @@ is 'Every variant that an instance ever contributed; content stays while one of 
 comment on table centralcloud.publisher is 'The publisher: one row, none before the first bridge.';
 comment on type centralcloud.incoming is 'One record of a contribution, read and judged.';
 comment on column centralcloud.instance.greatest_version is 'The greatest version that was taken from it.';
+
+-- the bridge's place
+alter table centralcloud.bridge_state add column pid integer, add column backend_start timestamptz;
+comment on column centralcloud.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';
+comment on column centralcloud.bridge_state.backend_start is 'When that process began: no other has both.';

@@ -24,8 +24,8 @@ P = TypeVar("P", bound=Process)
 
 # Who a login role made for a database is: a member of the extension's group of that name, or of none.
 _MEMBERSHIPS: Mapping[Extension, Mapping[str, str | None]] = {
-    "singularity": {"user": "writer", "viewer": "reader", "relay": "bridge", "stranger": None},
-    "centralcloud": {"user": "curator", "viewer": "reader", "relay": "bridge", "stranger": None},
+    "singularity": {"user": "admin", "viewer": "reader", "relay": "bridge", "stranger": None},
+    "centralcloud": {"user": "admin", "viewer": "reader", "relay": "bridge", "stranger": None},
 }
 
 
@@ -33,7 +33,7 @@ _MEMBERSHIPS: Mapping[Extension, Mapping[str, str | None]] = {
 class Database:
     """A database with one of the extensions, and ordinary login roles to use it with.
 
-    `user` may do what people do (a writer or curator), `viewer` may only read, `relay` is the bridge's role
+    `user` may do all that people do (an administrator), `viewer` may only read, `relay` is the bridge's role
     and `stranger` belongs to no group. The roles are named `<roles>_user` and so on.
     """
 
@@ -44,7 +44,7 @@ class Database:
 
     @property
     def user(self) -> str:
-        """The role of a person: member of singularity_writer or centralcloud_curator."""
+        """The role of a person: member of singularity_admin or centralcloud_admin."""
         return f"{self.roles}_user"
 
     @property

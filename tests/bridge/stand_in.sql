@@ -83,6 +83,11 @@ begin
 end
 $$;
 
+create function stand_in.bridge_holder() returns table (pid integer, who text) language sql security definer as $$
+    select pid, 'process ' || pid from pg_locks where locktype = 'advisory' and classid = 731 and granted
+        and database = (select oid from pg_database where datname = current_database())
+$$;
+
 create function stand_in.bridge_arm() returns text[] language plpgsql security definer as $$
 declare queues text[];
 begin

@@ -9,7 +9,9 @@ create table @extschema@.bridge_state (
     error text,
     max_payload integer,
     streams jsonb not null default '{}',
-    consumers jsonb not null default '{}'
+    consumers jsonb not null default '{}',
+    pid integer,
+    backend_start timestamptz
 );
 
 comment on table @extschema@.bridge_state is 'What the bridge of this database last reported: one row, none before the first.';
@@ -22,6 +24,8 @@ comment on column @extschema@.bridge_state.error is 'Why the bridge is not conne
 comment on column @extschema@.bridge_state.max_payload is 'Greatest message that the NATS server takes, in bytes.';
 comment on column @extschema@.bridge_state.streams is 'JetStream streams by name: created, messages, bytes, last_sequence.';
 comment on column @extschema@.bridge_state.consumers is 'JetStream consumers by name: ack_floor, pending.';
+comment on column @extschema@.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';
+comment on column @extschema@.bridge_state.backend_start is 'When that process began: no other has both.';
 
 create table @extschema@.doorbell (
     only_row boolean primary key default true check (only_row),

@@ -113,7 +113,7 @@ declare
 begin
     -- one at a time, and only where a row that another session changed is no error
     if current_setting('transaction_isolation') <> 'read committed'
-        or not pg_try_advisory_xact_lock(singularity.bridge_lock_key() + 1) then
+        or not singularity.try_lock('singularity.identity') then
         return 0;
     end if;
     me := singularity.present_identity();
