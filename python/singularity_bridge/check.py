@@ -87,7 +87,9 @@ async def _check_troubles(connection: Connection, schema: str) -> AsyncIterator[
     """Say what the database itself says is wrong, also of a bridge that has its place; an older one says nothing."""
     if not await _knows(connection, schema, "troubles(boolean)"):
         return
-    watched = await _knows(connection, schema, "bridge_holder()") and await _holder(connection, schema) is not None
+    watched = (
+        await _knows(connection, schema, "bridge_holder()") and await _holder(connection, schema) is not None
+    )
     row = await (await connection.execute(database.call(schema, "troubles", 1), [watched])).fetchone()
     for trouble in row[0] if row else []:
         what, _, mend = trouble.rpartition(": ")

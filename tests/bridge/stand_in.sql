@@ -181,5 +181,5 @@ grant execute on function
     stand_in.bridge_attach(text, integer), stand_in.bridge_plan(), stand_in.bridge_arm(),
     stand_in.bridge_outgoing(text, integer), stand_in.bridge_result(jsonb),
     stand_in.bridge_receive(text[], bytea[], jsonb[]), stand_in.bridge_serve(text, bytea),
-    stand_in.bridge_tick(jsonb), stand_in.bridge_detach()
+    stand_in.bridge_tick(jsonb), stand_in.bridge_detach(), stand_in.bridge_holder()
 to stand_in_bridge;

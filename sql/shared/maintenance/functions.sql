@@ -52,7 +52,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    total bigint := progress ->> 'total';
+    total bigint := (progress ->> 'total')::bigint;
     done bigint := coalesce((progress ->> 'done')::bigint, 0);
     told_at timestamptz := coalesce((progress ->> 'told_at')::timestamptz, clock_timestamp());
     batch uuid[];
