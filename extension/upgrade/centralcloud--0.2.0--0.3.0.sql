@@ -115,6 +115,10 @@ comment on table centralcloud.publisher is 'The publisher: one row, none before 
 comment on type centralcloud.incoming is 'One record of a contribution, read and judged.';
 comment on column centralcloud.instance.greatest_version is 'The greatest version that was taken from it.';
 
+alter table centralcloud.bridge_state add column connection text;
+comment on column centralcloud.bridge_state.connection
+is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';
+
 -- the bridge's place
 alter table centralcloud.bridge_state add column pid integer, add column backend_start timestamptz;
 comment on column centralcloud.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';

@@ -115,6 +115,10 @@ comment on column singularity.question.tags is 'Tags that an answer must have; n
 comment on column singularity.ranked_knowledge.tags is 'Tags, sorted.';
 comment on column singularity.searchable.tags is 'Its tags.';
 
+alter table singularity.bridge_state add column connection text;
+comment on column singularity.bridge_state.connection
+is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';
+
 -- the bridge's place
 alter table singularity.bridge_state add column pid integer, add column backend_start timestamptz;
 comment on column singularity.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';

@@ -16,11 +16,15 @@ begin
                 bridge_attach.bridge_version, bridge_attach.protocol),
             hint = 'Install the bridge and the extension of one version, then ALTER EXTENSION @extension@ UPDATE.';
     end if;
-    insert into @extschema@.doorbell (armed) values (false) on conflict do nothing;
-    insert into @extschema@.bridge_state (only_row) values (true) on conflict do nothing;
-    -- of several that come at once one is first
-    perform from @extschema@.bridge_state b for update;
     select h.pid, h.who into holder from @extschema@.bridge_holder() h where h.pid <> pg_backend_pid();
+    if not found then
+        -- it is free: of several that come at once one is first
+        insert into @extschema@.doorbell (armed) values (false) on conflict do nothing;
+        insert into @extschema@.bridge_state (only_row) values (true) on conflict do nothing;
+        perform from @extschema@.bridge_state b for update;
+        perform pg_stat_clear_snapshot();
+        select h.pid, h.who into holder from @extschema@.bridge_holder() h where h.pid <> pg_backend_pid();
+    end if;
     if found then
         return jsonb_build_object('attached', false, 'holder', holder.pid, 'who', holder.who);
     end if;
@@ -97,10 +101,11 @@ begin
         bridge_version = state ->> 'bridge_version',
         connected_at = case
             when not (state ->> 'connected')::boolean then null
-            when connected then connected_at
+            when connected and connection is not distinct from state ->> 'connection' then connected_at
             else clock_timestamp()
         end,
         connected = (state ->> 'connected')::boolean,
+        connection = state ->> 'connection',
         error = state ->> 'error',
         max_payload = coalesce((state ->> 'max_payload')::integer, max_payload),
         streams = coalesce(state -> 'streams', '{}'),

@@ -10,6 +10,7 @@ create table @extschema@.bridge_state (
     max_payload integer,
     streams jsonb not null default '{}',
     consumers jsonb not null default '{}',
+    connection text,
     pid integer,
     backend_start timestamptz
 );
@@ -24,6 +25,8 @@ comment on column @extschema@.bridge_state.error is 'Why the bridge is not conne
 comment on column @extschema@.bridge_state.max_payload is 'Greatest message that the NATS server takes, in bytes.';
 comment on column @extschema@.bridge_state.streams is 'JetStream streams by name: created, messages, bytes, last_sequence.';
 comment on column @extschema@.bridge_state.consumers is 'JetStream consumers by name: ack_floor, pending.';
+comment on column @extschema@.bridge_state.connection
+is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';
 comment on column @extschema@.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';
 comment on column @extschema@.bridge_state.backend_start is 'When that process began: no other has both.';
 
