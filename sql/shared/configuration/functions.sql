@@ -127,10 +127,15 @@ create or replace function @extschema@.check_setting(name text, value text, type
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    fits boolean := @extschema@.setting_fits(name, value);
 begin
-    if not @extschema@.setting_fits(name, value) or type = 'regconfig' and not (
-        select has_schema_privilege(session_user, c.cfgnamespace, 'usage') from pg_ts_config c where c.oid = value::regconfig
-    ) then
+    if fits and type = 'regconfig' then
+        -- not with more rights than who sets it has
+        select has_schema_privilege(session_user, c.cfgnamespace, 'usage') into fits
+        from pg_ts_config c where c.oid = value::regconfig;
+    end if;
+    if not fits then
         raise exception using errcode = 'invalid_parameter_value',
             message = format('%L does not fit the setting %s', value, name),
             hint = format('It is of type %s%s.', type, coalesce(
@@ -142,7 +147,7 @@ end
 $$;
 
 comment on function @extschema@.check_setting(text, text, text, text)
-is 'Raises 22023 when a value does not fit its setting, see setting_fits().';
+is 'Raises 22023 when a value does not fit its setting, see setting_fits(), or names a configuration that this login may not use.';
 
 create or replace view @extschema@.configuration as
 select

@@ -172,7 +172,7 @@ declare
 begin
     if current_setting('transaction_isolation') = 'serializable' then
         -- two that look at the rows and ask would fail with 40001
-        return pg_relation_size('singularity.question') < most * 1024::bigint;
+        return pg_table_size('singularity.question') < most * 1024::bigint;
     end if;
     select count(*), count(*) filter (where o.asked_by = session_user) into found_open, found_own
     from (
