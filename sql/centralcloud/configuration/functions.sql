@@ -56,7 +56,10 @@ begin atomic
             'environment_weights', 'jsonb', '{"prod": 1, "dev": 1, "ci": 0.5, "test": 0.5}', null,
             'Weight of an outcome by the environment of its instance.'
         ),
-        ('half_life', 'interval', '180 days', '1 second .. 1000 years', 'After how long without use an outcome counts half.'),
+        (
+            'half_life', 'interval', '180 days', '1 second .. 1000 years',
+            'After how long without use an outcome counts half.'
+        ),
         (
             'level_thresholds', 'jsonb',
             '{"very_high": {"confidence": 0.9, "groups": 5}, "high": {"confidence": 0.8, "groups": 3}, '

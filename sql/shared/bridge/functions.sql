@@ -285,7 +285,8 @@ as $$
         when b.seen_at is null then 'No bridge runs for this database: start singularity-bridge run.'
         when b.seen_at < clock_timestamp() - interval '10 seconds' then format(
             'The bridge has not reported since %s%s: start singularity-bridge run, or look at its log.',
-            b.seen_at::timestamptz(0), (select ', though it has its place (' || h.who || ')' from @extschema@.bridge_holder() h)
+            b.seen_at::timestamptz(0),
+            (select format(', though it has its place (%s)', h.who) from @extschema@.bridge_holder() h)
         )
         when b.error is not null and not b.connected
             then format('The bridge has no connection to NATS (%s): run singularity-bridge check.', b.error)

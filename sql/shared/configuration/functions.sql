@@ -37,10 +37,12 @@ begin
     end if;
     if definition.type = 'regconfig' then
         -- by its name, and it works: to_tsvector() fails where a dictionary does
-        return setting_fits.value !~ '^[0-9]+$' and to_tsvector(setting_fits.value::regconfig, 'Some words') is not null;
+        return setting_fits.value !~ '^[0-9]+$'
+            and to_tsvector(setting_fits.value::regconfig, 'Some words') is not null;
     elsif bounds is not null then
         execute format(
-            'select %1$L::%2$s between %3$L::%2$s and %4$L::%2$s', setting_fits.value, definition.type, bounds[1], bounds[2]
+            'select %1$L::%2$s between %3$L::%2$s and %4$L::%2$s',
+            setting_fits.value, definition.type, bounds[1], bounds[2]
         ) into fits;
     elsif definition.type <> 'text' then
         execute format('select (%L::%s)::text is not null', setting_fits.value, definition.type) into fits;

@@ -104,10 +104,10 @@ begin atomic
                     array(
                         select @extschema@.to_unit_vector(v.literal)
                         from pg_catalog.unnest(
-                            @extschema@.vector_literals(
-                                array(select t.value from pg_catalog.unnest(texts) as t (value))
+                                @extschema@.vector_literals(
+                                    array(select t.value from pg_catalog.unnest(texts) as t (value))
+                                )
                             )
-                        )
                             with ordinality as v (literal, place)
                         order by v.place
                     )

@@ -1,5 +1,5 @@
--- What is there before the extension must be its administrator's: who owns the schema, or may create in it, could put an
--- overload beside a function that others call.
+-- What is there before the extension must be its administrator's: who owns the schema, or may create in it, could put
+-- an overload beside a function that others call.
 do $$
 declare
     path constant pg_catalog.text := pg_catalog.current_setting('search_path');
@@ -14,7 +14,8 @@ begin
     if not target.is_ours then
         raise exception using errcode = 'insufficient_privilege',
             message = format('the schema @extschema@ is there already and belongs to %I', target.rolname),
-            hint = 'Look at what is in it, then DROP SCHEMA @extschema@ or ALTER SCHEMA @extschema@ OWNER TO CURRENT_USER.';
+            hint = 'Look at what is in it, then DROP SCHEMA @extschema@, or ALTER SCHEMA @extschema@ OWNER TO '
+                'CURRENT_USER.';
     end if;
     select a.grantee::regrole::text into stranger
     from pg_namespace n cross join aclexplode(n.nspacl) a left join pg_roles r on r.oid = a.grantee
@@ -36,7 +37,8 @@ begin
     limit 1;
     if found then
         raise exception using errcode = 'object_not_in_prerequisite_state',
-            message = format('the schema @extschema@ is not empty: %s is not a member of extension @extension@', stranger),
+            message = format('the schema @extschema@ is not empty: %s is not a member of extension @extension@',
+                stranger),
             hint = 'Move or drop what is in it: the schema is the extension''s alone.';
     end if;
     perform pg_catalog.set_config('search_path', path, true);

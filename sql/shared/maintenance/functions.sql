@@ -1,5 +1,5 @@
--- Procedures that commit can pin no search_path, so they run with their caller's, in which others may have put things: they
--- contain nothing but calls of functions that pin it.
+-- Procedures that commit can pin no search_path, so they run with their caller's, in which others may have put things:
+-- they contain nothing but calls of functions that pin it.
 
 create or replace function @extschema@.try_lock(relation regclass) returns boolean
 language plpgsql security definer
@@ -87,7 +87,7 @@ language plpgsql
 as $$
 declare
     committed boolean;
-    progress jsonb;
+    progress pg_catalog.jsonb;
 begin
     call @extschema@.try_commit(committed);
     if not committed then

@@ -27,7 +27,9 @@ declare
 begin
     if not singularity.is_online() then
         raise exception using errcode = 'connection_exception', message = 'the authority cannot be reached',
-            hint = coalesce(nullif(array_to_string(singularity.troubles(), ' '), ''), 'Call singularity.connect() first.');
+            hint = coalesce(
+                nullif(array_to_string(singularity.troubles(), ' '), ''), 'Call singularity.connect() first.'
+            );
     end if;
     queued_again := singularity.retry_refused();
     perform singularity.want_comparison(), singularity.ring_doorbell();
@@ -57,7 +59,8 @@ begin
     end if;
     select r.sent_again + is_reconciling.queued_again as sent_again, r.restored, r.refreshed into ended
     from singularity.reconciliation r;
-    raise notice '% states sent again, % restored, % copies refreshed', ended.sent_again, ended.restored, ended.refreshed;
+    raise notice '% states sent again, % restored, % copies refreshed',
+        ended.sent_again, ended.restored, ended.refreshed;
     return false;
 end
 $$;
