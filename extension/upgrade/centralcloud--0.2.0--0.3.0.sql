@@ -1,7 +1,10 @@
 -- functions that are gone or changed their signature
+drop function if exists centralcloud.bridge_lock_key();
 drop function if exists centralcloud.bridge_outgoing(text, integer);
 drop function if exists centralcloud.check_content(jsonb);
 drop function if exists centralcloud.check_name(text);
+drop function if exists centralcloud.check_scoring();
+drop function if exists centralcloud.fits_scoring(text, text);
 drop function if exists centralcloud.check_summary(text);
 drop function if exists centralcloud.check_tags(text[]);
 drop function if exists centralcloud.check_token(text, text);
@@ -29,6 +32,11 @@ drop function if exists centralcloud.verdicts(centralcloud.incoming[]);
 
 drop type centralcloud.incoming;
 
+-- rights are granted anew, and fewer of them
+revoke all on all tables in schema centralcloud from centralcloud_reader, centralcloud_curator, centralcloud_bridge;
+revoke all on all routines in schema centralcloud from centralcloud_reader, centralcloud_curator, centralcloud_bridge;
+
+-- include centralcloud/roles/tables.sql
 -- include shared/validity/tables.sql
 -- include shared/wire/tables.sql
 -- include shared/signing/tables.sql
@@ -127,3 +135,8 @@ comment on column centralcloud.instance.greatest_version is 'The greatest versio
 alter table centralcloud.bridge_state add column connection text;
 comment on column centralcloud.bridge_state.connection
 is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';
+
+-- the bridge's place
+alter table centralcloud.bridge_state add column pid integer, add column backend_start timestamptz;
+comment on column centralcloud.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';
+comment on column centralcloud.bridge_state.backend_start is 'When that process began: no other has both.';

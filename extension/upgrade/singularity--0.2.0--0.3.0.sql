@@ -1,4 +1,5 @@
 -- functions that are gone or changed their signature
+drop function if exists singularity.bridge_lock_key();
 drop function if exists singularity.bridge_outgoing(text, integer);
 drop function if exists singularity.check_artifact(text, text, jsonb, text, text[], text, boolean, vector, text);
 drop function if exists singularity.check_content(jsonb);
@@ -39,6 +40,11 @@ drop function if exists singularity.unapplied_trouble();
 drop view singularity.outbox_entries;
 drop type singularity.own_state;
 
+-- rights are granted anew, and fewer of them
+revoke all on all tables in schema singularity from singularity_reader, singularity_writer, singularity_bridge;
+revoke all on all routines in schema singularity from singularity_reader, singularity_writer, singularity_bridge;
+
+-- include singularity/roles/tables.sql
 -- include shared/validity/tables.sql
 -- include shared/wire/tables.sql
 -- include shared/signing/tables.sql
@@ -119,3 +125,11 @@ comment on column singularity.searchable.tags is 'Its tags.';
 alter table singularity.bridge_state add column connection text;
 comment on column singularity.bridge_state.connection
 is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';
+
+-- the bridge's place
+alter table singularity.bridge_state add column pid integer, add column backend_start timestamptz;
+comment on column singularity.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';
+comment on column singularity.bridge_state.backend_start is 'When that process began: no other has both.';
+
+alter table singularity.question add column asked_by name not null default session_user;
+comment on column singularity.question.asked_by is 'The login that asked it.';

@@ -161,7 +161,7 @@ async def require_functions(connection: Connection, schema: str) -> bool:
 
 
 class Control:
-    """The control connection. It holds the bridge's lock and listens to the bell.
+    """The control connection. It holds the bridge's place and listens to the bell.
 
     Methods raise DatabaseLost when the connection is gone or does not answer in time, psycopg.Error when a
     call failed on a working connection.
@@ -197,8 +197,8 @@ class Control:
         info = self._connection.info
         return f"{info.dbname} at {info.host or 'local socket'}:{info.port}"
 
-    async def attach(self) -> tuple[Plan | None, int]:
-        """Take the bridge's place: (plan, 0), or (None, process id of the bridge that has it).
+    async def attach(self) -> tuple[Plan | None, str]:
+        """Take the bridge's place: (plan, ""), or (None, who has it).
 
         Raises FatalError when the database does not want this bridge.
         """
@@ -207,8 +207,9 @@ class Control:
         except psycopg.Error as error:
             _raise_opening(error)
         if answer["attached"]:
-            return parse(answer["plan"]), 0
-        return None, answer["holder"] or 0
+            return parse(answer["plan"]), ""
+        # an older extension knows the process only
+        return None, answer.get("who") or f"process {answer['holder']}"
 
     async def listen(self, bell: str) -> None:
         """Hear the bell from now on."""

@@ -72,13 +72,13 @@ class DatabaseSession:
 
     async def _attach(self) -> Plan | None:
         """Take the bridge's place, waiting for another bridge to leave it; None when stopped meanwhile."""
-        standing_by_behind = -1
+        standing_by_behind = ""
         while not self._stop.is_set():
             plan, holder = await self._control.attach()
             if plan:
                 return plan
             if holder != standing_by_behind:
-                logger.info("standing by behind another bridge", pid=holder)
+                logger.info("standing by behind another bridge", holder=holder)
                 standing_by_behind = holder
             await pause(STANDBY_S, self._stop)
         return None

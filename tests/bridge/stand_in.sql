@@ -83,6 +83,11 @@ begin
 end
 $$;
 
+create function stand_in.bridge_holder() returns table (pid integer, who text) language sql security definer as $$
+    select pid, 'process ' || pid from pg_locks where locktype = 'advisory' and classid = 731 and granted
+        and database = (select oid from pg_database where datname = current_database())
+$$;
+
 create function stand_in.bridge_arm() returns text[] language plpgsql security definer as $$
 declare queues text[];
 begin
@@ -189,5 +194,5 @@ grant execute on function
     stand_in.bridge_outgoing(text, integer), stand_in.bridge_result(jsonb),
     stand_in.bridge_receive(text[], bytea[], jsonb[]), stand_in.bridge_serve(text, bytea),
     stand_in.bridge_serve(text, bytea, jsonb), stand_in.bridge_signing_keys(),
-    stand_in.bridge_tick(jsonb), stand_in.bridge_detach()
+    stand_in.bridge_tick(jsonb), stand_in.bridge_detach(), stand_in.bridge_holder()
 to stand_in_bridge;

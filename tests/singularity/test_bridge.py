@@ -29,7 +29,11 @@ class TestAttaching:
         assert attached["plan"] == relay.plan()
         second = InstanceRelay(open_session(instance.relay))
         pid = relay.session.connection.info.backend_pid
-        assert second.attach() == {"attached": False, "holder": pid}
+        refused = second.attach()
+        assert (refused["attached"], refused["holder"]) == (False, pid)
+        assert refused["who"].startswith(
+            f"process {pid}: no name, user {instance.relay}, from this machine, since "
+        )
         relay.detach()
         assert second.attach()["attached"]
 
@@ -39,7 +43,7 @@ class TestAttaching:
         relay.attach()
         second = InstanceRelay(open_session(instance.relay))
         relay.session.connection.close()
-        assert wait_until(lambda: second.attach()["attached"], message="the lock to be free")
+        assert wait_until(lambda: second.attach()["attached"], message="the place to be free")
 
     def test_bridges_of_two_databases_do_not_mind_each_other(
         self, relay: InstanceRelay, steady_database: Database

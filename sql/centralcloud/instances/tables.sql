@@ -3,7 +3,7 @@ create table centralcloud.instance (
     instance_name text not null,
     environment text not null,
     group_name text not null,
-    trust double precision not null default 1 check (trust between 0 and 1),
+    trust double precision not null default 1 check (trust between 0::double precision and 1::double precision),
     blocked boolean not null default false,
     incarnation uuid,
     extension_version text,

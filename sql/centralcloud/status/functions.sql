@@ -90,7 +90,8 @@ begin
             from centralcloud.instance i where i.twin_alarm_at is not null
             having count(*) > 0
         ),
-        centralcloud.dead_letter_trouble()
+        centralcloud.dead_letter_trouble(),
+        centralcloud.setting_trouble()
     ], null) || centralcloud.registry_troubles();
 end
 $$;

@@ -56,7 +56,7 @@ declare
     settled boolean := coalesce(bridge.connected_at < clock_timestamp() - interval '10 seconds', false);
 begin
     if singularity.get_setting('mode') = 'local' then
-        return array_remove(array[singularity.dead_letter_trouble()], null);
+        return array_remove(array[singularity.dead_letter_trouble(), singularity.setting_trouble()], null);
     end if;
     return array_remove(array[
         case when singularity.is_unclear() then format(
@@ -98,6 +98,7 @@ begin
             having count(*) > 0
         ),
         singularity.dead_letter_trouble(),
+        singularity.setting_trouble(),
         (
             select format('What was learned at %s is not confirmed yet, though the authority is heard: look at the '
                 'authority''s log and centralcloud.status().', o.queued_at::timestamptz(0))
