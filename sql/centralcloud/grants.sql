@@ -12,6 +12,10 @@ grant execute on function centralcloud.configure to centralcloud_curator;
 grant execute on function centralcloud.rescore to centralcloud_curator;
 grant execute on function centralcloud.replay_dead_letters to centralcloud_curator;
 grant execute on function centralcloud.dismiss_twin_alarm to centralcloud_curator;
+grant execute on function centralcloud.grant_access to centralcloud_curator;
+grant execute on function centralcloud.revoke_access to centralcloud_curator;
+grant execute on function centralcloud.set_credential to centralcloud_curator;
+grant execute on function centralcloud.nats_permissions to centralcloud_curator;
 
 grant execute on function centralcloud.register_contract to centralcloud_curator;
 grant execute on function centralcloud.ensure_indexes to centralcloud_curator;

@@ -167,8 +167,8 @@ declare
     reply jsonb;
 begin
     case request ->> 'type'
-        when 'ask' then reply := centralcloud.answer(request);
-        when 'changes' then reply := centralcloud.changes(request);
+        when 'ask' then reply := centralcloud.answer(request, speaker);
+        when 'changes' then reply := centralcloud.changes(request, speaker);
         when 'hello' then reply := centralcloud.welcome(speaker, request);
         when 'digest' then reply := centralcloud.compare(request, speaker);
         else

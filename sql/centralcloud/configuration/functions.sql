@@ -111,6 +111,14 @@ begin atomic
             'twin_grace', 'interval', '30 seconds', null,
             'How late a message of a bridge may come after its successor''s before it is taken for a twin''s.'
         ),
+        (
+            'default_access', 'text', 'all', '^(all|none)$',
+            'What a group of instances may read and contribute of which grant_access() says nothing: all or none.'
+        ),
+        (
+            'credential', 'text', null, '^U[A-Z2-7]{55}( U[A-Z2-7]{55})?$',
+            'Public nkey of the NATS user that the authority speaks by; two with a blank between while it is changed.'
+        ),
         ('answer_rows', 'integer', '10', '^[1-9][0-9]{0,2}$', 'Greatest number of artifacts in an answer.')
     ) as d (name, type, default_value, allowed, description);
 end;

@@ -13,7 +13,9 @@ create table centralcloud.instance (
     twin_alarm_at timestamptz,
     session_id uuid,
     session_since timestamptz,
-    former_sessions uuid[] not null default '{}'
+    former_sessions uuid[] not null default '{}',
+    credential text unique,
+    next_credential text unique
 );
 
 comment on table centralcloud.instance is 'The instances that were ever heard.';
@@ -33,5 +35,8 @@ is 'Since when two databases speak under this name: different states came under 
 comment on column centralcloud.instance.session_id is 'Session of the bridge that last asked something in this name.';
 comment on column centralcloud.instance.session_since is 'When that session was first heard.';
 comment on column centralcloud.instance.former_sessions is 'Sessions before it, the latest first: one that comes back is a twin''s.';
+comment on column centralcloud.instance.credential
+is 'Public nkey of the NATS user it speaks by, see set_credential(); null while it has none.';
+comment on column centralcloud.instance.next_credential is 'A second one, valid as well while the key is changed.';
 
 select pg_catalog.pg_extension_config_dump('centralcloud.instance', '');
