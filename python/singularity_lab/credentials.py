@@ -3,9 +3,10 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nkeys
+import psycopg
 import trustme
 from psycopg.types.json import Jsonb
 
@@ -70,22 +71,22 @@ class Registry:
 
     def refresh(self) -> None:
         """Load the permissions into the server as the authority has them now."""
-        assert self._nats.operator is not None
+        operator = self._nats.operator.public_key if self._nats.operator else None
         with self._registry().connect_superuser() as connection:
-            text = connection.execute(
-                "select centralcloud.nats_permissions(%s)", [self._nats.operator.public_key]
-            )
-            (self._nats.authorization,) = text.fetchone() or ("",)
+            permissions = "select centralcloud.nats_permissions(%s)"
+            self._nats.authorization = _value(connection, permissions, operator)
         self._nats.reload()
 
     def _register(self, database: "Database", speaker: str, credential: Credential) -> None:
         if database.extension == "centralcloud":
             self._authority = database
-            call, arguments = "configure(%s)", [Jsonb({"credential": credential.public_key})]
-        else:
-            call, arguments = "set_credential(%s, %s)", [speaker, credential.public_key]
         with self._registry().connect_superuser() as connection:
-            connection.execute(f"select centralcloud.{call}".encode(), arguments)
+            if database.extension == "centralcloud":
+                setting = Jsonb({"credential": credential.public_key})
+                _value(connection, "select centralcloud.configure(%s)", setting)
+            else:
+                given = "select centralcloud.set_credential(%s, %s)"
+                _value(connection, given, speaker, credential.public_key)
         self.refresh()
 
     def _registry(self) -> "Database":
@@ -99,6 +100,9 @@ def _speaker(database: "Database") -> str:
     if database.extension == "centralcloud":
         return "centralcloud"
     with database.connect_superuser() as connection:
-        found = connection.execute("select instance_id from singularity.status()").fetchone()
-    assert found
-    return str(found[0])
+        return str(_value(connection, "select instance_id from singularity.status()"))
+
+
+def _value(connection: psycopg.Connection, query: str, *arguments: object) -> Any:
+    row = connection.execute(query.encode(), arguments).fetchone()
+    return row[0] if row else None

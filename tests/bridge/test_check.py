@@ -130,7 +130,7 @@ def test_missing_permissions_and_credentials(stand_in: StandIn) -> None:
 
 
 def test_an_old_nats_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    for version, old in (("2.10.29", True), ("2.11.14", True), ("2.11.15", False), ("2.15.0", False)):
+    for version, old in (("2.11.15", True), ("2.12.0", False), ("2.15.0", False)):
         monkeypatch.setattr(Broker, "server_version", version)
         broker = Broker.__new__(Broker)
         assert broker.server_is_old is old

@@ -87,9 +87,7 @@ class Side:
     def check(self) -> tuple[int, str]:
         """Run `singularity-bridge check`; returns its exit code and what it prints."""
         dsn = self.database.dsn(self.database.relay)
-        options = (
-            self._bridge.options if self._bridge else self.lab.nats_options(self.database, self.nats)
-        )
+        options = self._bridge.options if self._bridge else self.lab.nats_options(self.database, self.nats)
         command = [str(PROGRAM), "check", "--dsn", dsn, "--nats", self.nats.url, *options]
         done = subprocess.run(
             command, env=clean_environment(), capture_output=True, text=True, check=False, timeout=60

@@ -216,9 +216,14 @@ def expected(said: dict[str, bool], namespace: str) -> bool:
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(said=st.dictionaries(PATTERNS, st.booleans(), min_size=1, max_size=5), names=st.sets(TOKENS, min_size=1))
+@given(
+    said=st.dictionaries(PATTERNS, st.booleans(), min_size=1, max_size=5), names=st.sets(TOKENS, min_size=1)
+)
 def test_the_most_specific_row_counts_everywhere(
-    authority_db: psycopg.Connection, authority_superuser: psycopg.Connection, said: dict[str, bool], names: set[str]
+    authority_db: psycopg.Connection,
+    authority_superuser: psycopg.Connection,
+    said: dict[str, bool],
+    names: set[str],
 ) -> None:
     group = "00000000-0000-0000-0000-0000000000" + hashlib.sha256(str(said).encode()).hexdigest()[:2]
     authority_superuser.execute("delete from centralcloud.access")
