@@ -218,8 +218,9 @@ $$;
 comment on function centralcloud.check_credential(text)
 is 'Returns the public nkey of a NATS user; raises 22023 when it is none, its checksum is wrong or it is null.';
 
-create or replace function centralcloud.set_credential(instance_id uuid, credential text, next_credential text default null)
-returns void
+create or replace function centralcloud.set_credential(
+    instance_id uuid, credential text, next_credential text default null
+) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -315,8 +316,10 @@ set search_path = pg_catalog, pg_temp
 as $$
     -- the name is only there for people: a comment ends with its line
     select format(
-        E'    # %s\n    { nkey: "%s", permissions: {\n        publish: { allow: %s }\n        subscribe: { allow: %s }\n    } }\n',
-        regexp_replace(left(named, 120), '[^[:alnum:] ._@-]', '?', 'g'), credential, subjects -> 'publish', subjects -> 'subscribe'
+        E'    # %s\n    { nkey: "%s", permissions: {\n'
+        '        publish: { allow: %s }\n        subscribe: { allow: %s }\n    } }\n',
+        regexp_replace(left(named, 120), '[^[:alnum:] ._@-]', '?', 'g'), credential,
+        subjects -> 'publish', subjects -> 'subscribe'
     )
 $$;
 

@@ -17,7 +17,9 @@ as $$
             p.prefix || '.centralcloud.*.' || p.nobody
         )
     )
-    from (select singularity.get_setting('subject_prefix') as prefix, '00000000-0000-0000-0000-000000000000' as nobody) as p
+    from (
+        select singularity.get_setting('subject_prefix') as prefix, '00000000-0000-0000-0000-000000000000' as nobody
+    ) as p
 $$;
 
 comment on function singularity.bridge_probes(uuid)
