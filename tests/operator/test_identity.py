@@ -123,7 +123,6 @@ def test_a_copy_of_an_instance_that_goes_on_elsewhere(scene: Scene, copied: Copi
     copied.second.readmit()
     copied.second.until_well()
     copied.twin.until_confirmed()
-    copied.second.until_logged("all is well again")
     copied.second.assert_check_is_right()
     copied.original.bridge.start()
     copied.first.until_well()
@@ -171,5 +170,6 @@ def test_two_databases_that_speak_as_one_instance(
     assert value(scene.team.curator, "SELECT centralcloud.dismiss_twin_alarm(%s)", found)
     for side in (scene.central, copied.second, copied.first):
         side.until_well(15)
-        side.until_logged("all is well again")
+        if side is not copied.second:  # its bridge was started anew, and knows of no trouble before
+            side.until_logged("all is well again")
         side.assert_check_is_right()

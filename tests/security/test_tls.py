@@ -54,10 +54,11 @@ def test_without_a_certificate_or_with_a_strangers_nobody_is_let_in(
     server, certificates = mutual
     strangers = Certificates(lab.folder / "strangers").issue("authority.example")
     for given in ([], ["--tls-cert", strangers[0], "--tls-key", strangers[1]]):
-        with bridge(lab, authority, server, "--tls-ca", certificates.authority, *given) as refused:
-            before = refused.log_size()
-            refused.wait_for_log("waiting for NATS")
-            assert "connected to NATS" not in refused.log_text(before)
+        refused = bridge(lab, authority, server, "--tls-ca", certificates.authority, *given)
+        refused.wait_for_log("waiting for NATS")
+        refused.close()
+        assert "connected to NATS" not in refused.log_text()
+        refused.log.unlink()
 
 
 def test_a_server_that_another_authority_vouches_for_is_not_believed(lab: Lab, authority: Database) -> None:
