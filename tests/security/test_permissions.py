@@ -64,6 +64,8 @@ def tried(how: dict[str, Any], inbox: str, *, publish: list[str], subscribe: lis
             await client.publish(subject, b"{", headers={"Nats-Expected-Stream": "none such"})
         for subject in subscribe:
             await client.subscribe(subject)
+        while client.pending_data_size:  # noqa: ASYNC110 - a ping would overtake it
+            await asyncio.sleep(0.001)
         await client.flush()
         await client.close()
         return {
