@@ -1,6 +1,8 @@
 -- functions that are gone or changed their signature
 drop function if exists centralcloud.bridge_lock_key();
+drop function if exists centralcloud.answer(jsonb);
 drop function if exists centralcloud.bridge_outgoing(text, integer);
+drop function if exists centralcloud.changes(jsonb);
 drop function if exists centralcloud.check_content(jsonb);
 drop function if exists centralcloud.check_name(text);
 drop function if exists centralcloud.check_scoring();
@@ -23,10 +25,14 @@ drop function if exists centralcloud.published_in(text, jsonb);
 drop function if exists centralcloud.read_contributions(text[], jsonb[]);
 drop function if exists centralcloud.receipt_records(jsonb);
 drop function if exists centralcloud.register_instances(text[], jsonb[]);
+drop function if exists centralcloud.plan_filter(text, text, text[], centralcloud.level);
 drop function if exists centralcloud.score_documents(bigint[], sparsevec, vector, text);
 drop function if exists centralcloud.take_queued_messages(integer);
 drop function if exists centralcloud.unapplied_trouble();
 drop function if exists centralcloud.status();
+drop function if exists centralcloud.search_documents(
+    text, text, text, text[], centralcloud.level, vector, text, integer
+);
 drop function if exists centralcloud.store_contributions(centralcloud.incoming[]);
 drop function if exists centralcloud.verdicts(centralcloud.incoming[]);
 
@@ -51,6 +57,8 @@ create type centralcloud.incoming as (
     reason text,
     twin boolean
 );
+
+-- include centralcloud/access/tables.sql
 
 alter table centralcloud.holding rename column withdrawn_through to withdrawn_up_to;
 
@@ -100,6 +108,13 @@ comment on column centralcloud.instance.enrolled_at is 'Since when this key is k
 comment on column centralcloud.instance.enrolled_by is 'Who enrolled it; null when the key was taken from its first message.';
 comment on column centralcloud.instance.retired_at is 'When it was retired: nothing of it is heard since, and its outcomes do not count.';
 comment on column centralcloud.instance.retired_because is 'Why it was retired, for people.';
+
+alter table centralcloud.instance
+    add column credential text unique,
+    add column next_credential text unique;
+comment on column centralcloud.instance.credential
+is 'Public nkey of the NATS user it speaks by, see set_credential(); null while it has none.';
+comment on column centralcloud.instance.next_credential is 'A second one, valid as well while the key is changed.';
 
 -- words
 comment on column centralcloud.artifact.tags is 'Tags of the winner.';

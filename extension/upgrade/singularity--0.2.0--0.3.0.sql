@@ -21,6 +21,10 @@ drop function if exists singularity.record_to_send(uuid, text, uuid);
 drop function if exists singularity.refresh_copies(text, jsonb, text);
 drop function if exists singularity.resend_lost_shipments();
 drop function if exists singularity.retry_set_aside();
+drop function if exists singularity.plan_filter(text, text, text[], singularity.level);
+drop function if exists singularity.search_documents(
+    text, text, text, text[], singularity.level, vector, text, integer
+);
 drop function if exists singularity.score_documents(bigint[], sparsevec, vector, text);
 drop function if exists singularity.status();
 drop function if exists singularity.store_rows(jsonb, text, boolean);

@@ -68,6 +68,15 @@ class NatsPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Probes:
+    """Subjects by which permissions are tried: what may be published, and what must not be."""
+
+    may_publish: tuple[str, ...]
+    must_not_publish: tuple[str, ...]
+    must_not_subscribe: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All of it. While `speaking` is false the bridge holds no NATS connection.
 
@@ -85,6 +94,7 @@ class Plan:
     subscriptions: frozenset[str]
     signing_keys: str
     nats: NatsPlan
+    probes: Probes
 
 
 def parse(document: dict[str, Any]) -> Plan:
@@ -102,6 +112,7 @@ def parse(document: dict[str, Any]) -> Plan:
             subscriptions=frozenset(document.get("subscriptions") or ()),
             signing_keys=document.get("signing_keys") or "",
             nats=_nats(document),
+            probes=_probes(document.get("probes") or {}),
         )
     except (KeyError, TypeError) as error:
         raise FatalError(
@@ -123,6 +134,14 @@ def _nats(document: dict[str, Any]) -> NatsPlan:
         streams=tuple(_stream(stream) for stream in document.get("streams") or ()),
         consumers=tuple(_consumer(consumer) for consumer in document.get("consumers") or ()),
         service=_service(service) if service else None,
+    )
+
+
+def _probes(document: dict[str, Any]) -> Probes:
+    return Probes(
+        may_publish=tuple(document.get("may_publish") or ()),
+        must_not_publish=tuple(document.get("must_not_publish") or ()),
+        must_not_subscribe=tuple(document.get("must_not_subscribe") or ()),
     )
 
 

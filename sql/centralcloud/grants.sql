@@ -10,9 +10,14 @@ grant execute on function centralcloud.default_group_cap to centralcloud_reader;
 grant execute on function centralcloud.dismiss_twin_alarm to centralcloud_curator;
 grant execute on function centralcloud.enroll to centralcloud_curator;
 grant execute on function centralcloud.retire_instance to centralcloud_curator;
-grant execute on function centralcloud.rotate_key to centralcloud_curator;
+
+grant execute on function centralcloud.grant_access to centralcloud_curator;
+grant execute on function centralcloud.revoke_access to centralcloud_curator;
+grant execute on function centralcloud.set_credential to centralcloud_curator;
+grant execute on function centralcloud.nats_permissions to centralcloud_curator;
 
 grant execute on function centralcloud.configure to centralcloud_admin;
+grant execute on function centralcloud.rotate_key to centralcloud_admin;
 grant execute on function centralcloud.rescore to centralcloud_admin;
 grant execute on function centralcloud.replay_dead_letters to centralcloud_admin;
 grant execute on function centralcloud.register_contract to centralcloud_admin;

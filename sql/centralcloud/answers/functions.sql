@@ -31,7 +31,7 @@ is 'What the authority knows that fits a query, best first, with the relevance (
 'empty query, a filter that is not valid, max_results not 1 to 1000 or min_similarity not 0 to 1; 54000 for a query over '
 '64 KiB.';
 
-create or replace function centralcloud.answer(request jsonb) returns jsonb
+create or replace function centralcloud.answer(request jsonb, speaker uuid) returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -49,12 +49,14 @@ begin
             select s.artifact_id
             from centralcloud.search_documents(
                 left(asked.query, 65536), asked.namespace, asked.kind, asked.tags, null, null, null,
-                centralcloud.get_setting('answer_rows')::integer
+                centralcloud.get_setting('answer_rows')::integer, centralcloud.readable_documents(speaker)
             ) as s
             where s.relevance >= centralcloud.get_setting('answer_relevance')::double precision
             order by s.relevance desc
         );
     end if;
+    -- the words of a document may look like the name of another namespace
+    ids := centralcloud.readable_artifacts(speaker, ids);
     select
         coalesce(jsonb_agg(c.refined order by c.n), '[]'),
         coalesce(array_agg(distinct centralcloud.topic_name(c.namespace, c.kind)), '{}')
@@ -71,5 +73,6 @@ begin
 end
 $$;
 
-comment on function centralcloud.answer(jsonb)
-is 'Answers a question: exactly the artifact that a lookup named, or what fits a query, best first; no rows when nothing is known.';
+comment on function centralcloud.answer(jsonb, uuid)
+is 'Answers a question: exactly the artifact that a lookup named, or what fits a query, best first; no rows when nothing is known '
+'that the instance may read.';

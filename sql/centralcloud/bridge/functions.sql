@@ -1,5 +1,33 @@
 -- The authority's half of the bridge's contract: what to have, what to publish, what to do with what comes.
 
+create or replace function centralcloud.bridge_probes() returns jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_build_object(
+        'may_publish', jsonb_build_array(
+            p.prefix || '.receipt.' || p.nobody, p.prefix || '.refined.CHECK.CHECK',
+            p.prefix || '.inbox.' || p.nobody || '.check', '$JS.API.STREAM.UPDATE.' || p.stream,
+            '$JS.API.CONSUMER.CREATE.' || p.stream || '.centralcloud',
+            '$JS.API.CONSUMER.MSG.NEXT.' || p.stream || '.centralcloud', '$JS.ACK.' || p.stream || '.centralcloud.check'
+        ),
+        'must_not_publish', jsonb_build_array(
+            p.prefix || '.contribute.' || p.nobody, p.prefix || '.centralcloud.check.' || p.nobody,
+            '$JS.API.STREAM.PURGE.' || p.stream, '$JS.API.STREAM.DELETE.' || p.stream
+        ),
+        'must_not_subscribe', jsonb_build_array(
+            p.prefix || '.contribute.*', p.prefix || '.receipt.' || p.nobody, p.prefix || '.inbox.' || p.nobody || '.>'
+        )
+    )
+    from (
+        select centralcloud.get_setting('subject_prefix') as prefix, centralcloud.stream_name() as stream,
+            '00000000-0000-0000-0000-000000000000' as nobody
+    ) as p
+$$;
+
+comment on function centralcloud.bridge_probes()
+is 'Subjects by which `singularity-bridge check` tries NATS permissions: what is published there does nothing.';
+
 create or replace function centralcloud.bridge_plan() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -42,7 +70,8 @@ begin
                 ))
                 from unnest(array['hello', 'ask', 'changes', 'digest']) as e (name)
             )
-        )
+        ),
+        'probes', centralcloud.bridge_probes()
     ));
 end
 $$;
@@ -186,8 +215,8 @@ begin
     request := centralcloud.decode_message(bridge_serve.payload);
     speaker := centralcloud.check_speaker(bridge_serve.subject, request);
     case request ->> 'type'
-        when 'ask' then reply := centralcloud.answer(request);
-        when 'changes' then reply := centralcloud.changes(request);
+        when 'ask' then reply := centralcloud.answer(request, speaker);
+        when 'changes' then reply := centralcloud.changes(request, speaker);
         when 'hello' then
             reply := centralcloud.welcome(speaker, request);
             perform centralcloud.note_signers(array[speaker], array[bridge_serve.meta]);

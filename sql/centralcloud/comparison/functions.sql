@@ -24,7 +24,7 @@ as $$
     select jsonb_build_object('type', 'digest', 'ranges', jsonb_agg(centralcloud.without_nulls(to_jsonb(case
         when (a.range).states is null then centralcloud.compare_digest(a.range, speaker)
         when (a.range).topic = '' then centralcloud.compare_states(a.range, speaker, a.max_bytes)
-        else centralcloud.compare_copies(a.range, a.max_bytes)
+        else centralcloud.compare_copies(a.range, speaker, a.max_bytes)
     end))))
     from (
         select r as range, centralcloud.message_limit() / count(*) over () as max_bytes
@@ -51,7 +51,7 @@ begin
     else
         select count(*), centralcloud.digest_of(centralcloud.state_hash(p.artifact_id::text, p.revision::text))
         into difference.entries, digest
-        from centralcloud.published_in(range) as p;
+        from centralcloud.published_in(range, speaker) as p;
     end if;
     difference.equal := difference.entries = range.entries and digest = range.digest;
     return difference;
@@ -132,7 +132,7 @@ $$;
 
 comment on function centralcloud.own_state(uuid, uuid, text, uuid) is 'A state that an instance said, to be given back to it.';
 
-create or replace function centralcloud.compare_copies(range centralcloud.wire_range, max_bytes bigint)
+create or replace function centralcloud.compare_copies(range centralcloud.wire_range, speaker uuid, max_bytes bigint)
 returns centralcloud.wire_difference
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -145,15 +145,22 @@ begin
     difference.prefix := range.prefix;
     difference.states := '[]';
     with here as materialized (
-        select p.artifact_id, p.revision from centralcloud.published_in(range) as p
+        select p.artifact_id, p.revision from centralcloud.published_in(range, speaker) as p
     ), there as (
         select (s.value ->> 0)::uuid as artifact_id, (s.value ->> 1)::bigint as revision
         from jsonb_array_elements(range.states) as s
+    ), readable as materialized (
+        -- whatever ids are named
+        select r.artifact_id
+        from unnest(centralcloud.readable_artifacts(speaker, array(
+            select artifact_id from here union select artifact_id from there
+        ))) as r (artifact_id)
     ), refined as (
         select r.refined, sum(r.size) over (order by r.revision, r.artifact_id) as size_up_to,
             row_number() over (order by r.revision, r.artifact_id) as n
         from centralcloud.refined_rows(array(
             select artifact_id from here full join there using (artifact_id)
+            join readable using (artifact_id)
             where here.revision is distinct from there.revision
         )) as r
     )
@@ -161,7 +168,7 @@ begin
         coalesce((select jsonb_agg(f.refined) from refined as f where f.n = 1 or f.size_up_to < max_bytes), '[]'),
         coalesce((
             select jsonb_agg(t.artifact_id) from there as t
-            where not exists (select from centralcloud.artifact as a where a.artifact_id = t.artifact_id)
+            where not exists (select from readable as a where a.artifact_id = t.artifact_id)
         ), '[]'),
         exists (select from refined as f where f.n > 1 and f.size_up_to >= max_bytes)
     into difference.rows, difference.unknown, difference.more;
@@ -169,8 +176,9 @@ begin
 end
 $$;
 
-comment on function centralcloud.compare_copies(centralcloud.wire_range, bigint)
-is 'The published artifacts of a range that the instance has otherwise or not, as many as fit, and those that are unknown here.';
+comment on function centralcloud.compare_copies(centralcloud.wire_range, uuid, bigint)
+is 'The published artifacts of a range that the instance has otherwise or not, as many as fit, and those that are unknown here or '
+'that it may not read.';
 
 create or replace function centralcloud.states_of(instance_id uuid, prefix text)
 returns table (artifact_id uuid, variant text, incarnation uuid, version bigint)
@@ -193,7 +201,7 @@ $$;
 comment on function centralcloud.states_of(uuid, text)
 is 'Versions of what an instance said, in a range of artifact ids: holdings with an empty variant and a zero incarnation.';
 
-create or replace function centralcloud.published_in(range centralcloud.wire_range)
+create or replace function centralcloud.published_in(range centralcloud.wire_range, speaker uuid)
 returns table (artifact_id uuid, revision bigint)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -201,10 +209,11 @@ as $$
     select a.artifact_id, a.revision
     from centralcloud.topic_parts(range.topic) as t
     inner join centralcloud.artifact as a on t.namespace = a.namespace and t.kind = a.kind
-    where a.variant is not null and a.revision > 0
+    where a.variant is not null and a.revision > 0 and centralcloud.may_read(published_in.speaker, t.namespace)
         and a.artifact_id between centralcloud.range_start(range.prefix) and centralcloud.range_end(range.prefix)
         and not coalesce(range.forgotten, '[]') ? a.artifact_id::text
 $$;
 
-comment on function centralcloud.published_in(centralcloud.wire_range)
-is 'Published artifacts of a topic in a range, without those that the instance that asks has forgotten.';
+comment on function centralcloud.published_in(centralcloud.wire_range, uuid)
+is 'Published artifacts of a topic in a range, without those that the instance that asks has forgotten; none of a namespace that it '
+'may not read.';

@@ -94,6 +94,14 @@ begin atomic
             'unsigned_messages', 'text', 'refuse', '^(refuse|accept)$',
             'Whether instances of which no key is known may speak unsigned, as versions before 0.3 do: for an upgrade.'
         ),
+        (
+            'default_access', 'text', 'all', '^(all|none)$',
+            'What a group of instances may read and contribute of which grant_access() says nothing: all or none.'
+        ),
+        (
+            'credential', 'text', null, '^U[A-Z2-7]{55}( U[A-Z2-7]{55})?$',
+            'Public nkey of the NATS user that the authority speaks by; two with a blank between while it is changed.'
+        ),
         ('answer_rows', 'integer', '10', '1 .. 999', 'Greatest number of artifacts in an answer.')
     ) as d (name, type, default_value, allowed, description);
 end;

@@ -19,7 +19,9 @@ create table centralcloud.instance (
     enrolled_at timestamptz,
     enrolled_by text,
     retired_at timestamptz,
-    retired_because text
+    retired_because text,
+    credential text unique,
+    next_credential text unique
 );
 
 comment on table centralcloud.instance is 'The registry of instances: those that were ever heard, and those that were enrolled.';
@@ -46,5 +48,8 @@ comment on column centralcloud.instance.enrolled_at is 'Since when this key is k
 comment on column centralcloud.instance.enrolled_by is 'Who enrolled it; null when the key was taken from its first message.';
 comment on column centralcloud.instance.retired_at is 'When it was retired: nothing of it is heard since, and its outcomes do not count.';
 comment on column centralcloud.instance.retired_because is 'Why it was retired, for people.';
+comment on column centralcloud.instance.credential
+is 'Public nkey of the NATS user it speaks by, see set_credential(); null while it has none.';
+comment on column centralcloud.instance.next_credential is 'A second one, valid as well while the key is changed.';
 
 select pg_catalog.pg_extension_config_dump('centralcloud.instance', '');

@@ -146,7 +146,7 @@ $$;
 comment on function centralcloud.next_key_announcements()
 is 'For each former key a message, signed by it, that says which key the authority has now: whoever was away hears it later.';
 
-create or replace function centralcloud.changes(request jsonb) returns jsonb
+create or replace function centralcloud.changes(request jsonb, speaker uuid) returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -155,8 +155,10 @@ declare
     wanted_namespace text := request ->> 'namespace';
     wanted_kind text := request ->> 'kind';
     after bigint := (request ->> 'after')::bigint;
+    readable constant boolean := centralcloud.may_read(speaker, wanted_namespace);
     topic_head bigint := coalesce((
-        select t.head from centralcloud.topic t where t.namespace = wanted_namespace and t.kind = wanted_kind
+        select t.head from centralcloud.topic t
+        where readable and t.namespace = wanted_namespace and t.kind = wanted_kind
     ), 0);
     page jsonb;
     reached bigint;
@@ -164,7 +166,7 @@ declare
 begin
     with candidate as (
         select a.artifact_id, a.revision from centralcloud.artifact a
-        where a.namespace = wanted_namespace and a.kind = wanted_kind and a.revision > after
+        where readable and a.namespace = wanted_namespace and a.kind = wanted_kind and a.revision > after
         order by a.revision limit 500
     ), sized as (
         select r.revision, r.refined, sum(r.size) over (order by r.revision) - r.size as size_before
@@ -184,9 +186,9 @@ begin
 end
 $$;
 
-comment on function centralcloud.changes(jsonb)
+comment on function centralcloud.changes(jsonb, uuid)
 is 'A page of a topic: the artifacts whose last change has a number after the one given, up to "to", which is the head when '
-'nothing remains.';
+'nothing remains. A namespace that the instance may not read is like one in which there is nothing.';
 
 create or replace function centralcloud.heads(topics text[] default null) returns jsonb
 language sql stable security definer

@@ -1,5 +1,30 @@
 -- The instance's half of the bridge's contract: what to have, what to send, what to do with what comes.
 
+create or replace function singularity.bridge_probes(me uuid) returns jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_build_object(
+        'may_publish', jsonb_build_array(p.prefix || '.contribute.' || me, p.prefix || '.centralcloud.check.' || me),
+        'must_not_publish', jsonb_build_array(
+            p.prefix || '.contribute.' || p.nobody, p.prefix || '.centralcloud.check.' || p.nobody,
+            p.prefix || '.receipt.' || p.nobody, p.prefix || '.refined.CHECK.CHECK',
+            p.prefix || '.inbox.' || p.nobody || '.check', '$JS.API.STREAM.PURGE.' || singularity.stream_name(),
+            '$JS.API.STREAM.MSG.GET.' || singularity.stream_name()
+        ),
+        'must_not_subscribe', jsonb_build_array(
+            p.prefix || '.contribute.*', p.prefix || '.receipt.' || p.nobody, p.prefix || '.inbox.' || p.nobody || '.>',
+            p.prefix || '.centralcloud.*.' || p.nobody
+        )
+    )
+    from (
+        select singularity.get_setting('subject_prefix') as prefix, '00000000-0000-0000-0000-000000000000' as nobody
+    ) as p
+$$;
+
+comment on function singularity.bridge_probes(uuid)
+is 'Subjects by which `singularity-bridge check` tries NATS permissions: what is published there does nothing.';
+
 create or replace function singularity.bridge_plan() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -31,7 +56,8 @@ begin
             from singularity.topic t
         ), '[]'),
         'signing_keys', singularity.signing_keys(),
-        'service', null
+        'service', null,
+        'probes', singularity.bridge_probes(me)
     ));
 end
 $$;

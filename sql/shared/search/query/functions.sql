@@ -31,7 +31,7 @@ is 'Relevance of a document, 0 to 1: 1 - (1 - text) (1 - w name_match), where te
 
 create or replace function @extschema@.search_documents(
     query text, namespace text, kind text, tags text[], min_level @extschema@.level,
-    embedding vector, contract text, max_results integer
+    embedding vector, contract text, max_results integer, allowed tsquery default null
 ) returns setof @extschema@.hit
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -45,7 +45,9 @@ declare
     one_word constant boolean := asked !~ '\s';
     name constant text := left(asked, 200);
     bound constant integer := @extschema@.get_setting('search_candidates')::integer;
-    filter record := @extschema@.plan_filter(namespace, kind, tags, min_level);
+    filter record := @extschema@.plan_filter(
+        namespace, kind, tags, min_level, allowed
+    );
     words record := @extschema@.plan_query(asked, filter.passes, filter.documents, bound);
     few constant boolean := filter.passes is not null and filter.documents <= bound;
     candidates bigint[];
@@ -97,13 +99,13 @@ end
 $$;
 
 comment on function @extschema@.search_documents(
-    text, text, text, text[], @extschema@.level, vector, text, integer
+    text, text, text, text[], @extschema@.level, vector, text, integer, tsquery
 )
 is 'Artifacts by relevance to a query. Filters that are null do not filter; embedding is the vector of the query under a '
-'contract, by default that of embed().';
+'contract, by default that of embed(); only documents that fit allowed are looked at, all when it is null.';
 
 create or replace function @extschema@.plan_filter(
-    namespace text, kind text, tags text[], min_level @extschema@.level,
+    namespace text, kind text, tags text[], min_level @extschema@.level, allowed tsquery,
     out passes tsquery, out documents double precision
 )
 language plpgsql stable security definer
@@ -131,10 +133,11 @@ begin
         from (select string_agg(@extschema@.lexeme_query(l)::text, ' | ')::tsquery as any_level
             from unnest(levels) as l) as r;
     end if;
+    passes := coalesce(passes && allowed, passes, allowed);
 end
 $$;
 
-comment on function @extschema@.plan_filter(text, text, text[], @extschema@.level)
+comment on function @extschema@.plan_filter(text, text, text[], @extschema@.level, tsquery)
 is 'Query for the documents that pass a filter (null when all do) and about how many they are.';
 
 create or replace function @extschema@.plan_query(
