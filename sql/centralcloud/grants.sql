@@ -2,6 +2,8 @@ grant execute on function centralcloud.search to centralcloud_reader;
 grant execute on function centralcloud.status to centralcloud_reader, centralcloud_bridge;
 grant execute on function centralcloud.troubles to centralcloud_reader, centralcloud_bridge;
 grant execute on function centralcloud.statistics to centralcloud_reader;
+-- the view usage calls it with the rights of who reads it
+grant execute on function centralcloud.quota_of to centralcloud_reader;
 grant execute on function centralcloud.digest to centralcloud_reader;
 grant execute on function centralcloud.artifact_id to centralcloud_reader;
 grant execute on function centralcloud.variant_of to centralcloud_reader;
@@ -9,6 +11,7 @@ grant execute on function centralcloud.variant_of to centralcloud_reader;
 grant execute on function centralcloud.default_group_cap to centralcloud_reader, centralcloud_bridge;
 
 grant execute on function centralcloud.configure to centralcloud_curator;
+grant execute on function centralcloud.set_quota to centralcloud_curator;
 grant execute on function centralcloud.rescore to centralcloud_curator;
 grant execute on function centralcloud.replay_dead_letters to centralcloud_curator;
 grant execute on function centralcloud.dismiss_twin_alarm to centralcloud_curator;

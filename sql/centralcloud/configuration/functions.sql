@@ -111,6 +111,34 @@ begin atomic
             'twin_grace', 'interval', '30 seconds', null,
             'How late a message of a bridge may come after its successor''s before it is taken for a twin''s.'
         ),
+        (
+            'quota_artifacts', 'bigint', '100000', '^[0-9]{1,15}$',
+            'Artifacts that an instance may speak of; see set_quota() for a single one.'
+        ),
+        (
+            'quota_topics', 'bigint', '10000', '^[0-9]{1,15}$',
+            'Topics (namespace and kind) that an instance may speak of.'
+        ),
+        (
+            'quota_bytes', 'bigint', '1073741824', '^[0-9]{1,15}$',
+            'Bytes that the states of an instance may take: contents, summaries, tags, 200 for each row.'
+        ),
+        (
+            'requests_per_minute', 'bigint', '600', '^[1-9][0-9]{0,8}$',
+            'Requests that an instance may make in a minute; more get error 429.'
+        ),
+        (
+            'records_per_minute', 'bigint', '60000', '^[1-9][0-9]{0,8}$',
+            'Records that an instance may send in a minute; more wait.'
+        ),
+        (
+            'stream_messages', 'integer', '256', '^[1-9][0-9]{0,6}$',
+            'Messages of one instance that the contribution stream holds; more read as being offline.'
+        ),
+        (
+            'request_timeout', 'integer', '5', '^[1-9][0-9]{0,2}$',
+            'Seconds that a request may take before it ends with an error.'
+        ),
         ('answer_rows', 'integer', '10', '^[1-9][0-9]{0,2}$', 'Greatest number of artifacts in an answer.')
     ) as d (name, type, default_value, allowed, description);
 end;

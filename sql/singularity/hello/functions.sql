@@ -50,6 +50,9 @@ begin
     update singularity.authority set welcomed_at = clock_timestamp();
     perform singularity.confirm_identity((body ->> 'known_version')::bigint), singularity.hear_heads(body -> 'heads'),
         singularity.want_comparison();
+    if (body ->> 'retry_refused')::boolean then
+        perform singularity.retry_refused();
+    end if;
 end
 $$;
 
