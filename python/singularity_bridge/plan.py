@@ -27,6 +27,7 @@ class StreamPlan:
     retention: str
     discard: str
     max_bytes: int
+    max_messages_per_subject: int
     duplicate_window_s: float
 
 
@@ -43,11 +44,12 @@ class ConsumerPlan:
 
 @dataclass(frozen=True, slots=True)
 class ServicePlan:
-    """A NATS micro service; `endpoints` are pairs of name and subject."""
+    """A NATS micro service; `endpoints` are pairs of name and subject. A request may take `timeout_s`."""
 
     name: str
     version: str
     description: str
+    timeout_s: float
     endpoints: tuple[tuple[str, str], ...]
 
 
@@ -125,6 +127,7 @@ def _stream(document: dict[str, Any]) -> StreamPlan:
         retention=document.get("retention", "limits"),
         discard=document.get("discard", "old"),
         max_bytes=document.get("max_bytes", -1),
+        max_messages_per_subject=document.get("max_messages_per_subject", -1),
         duplicate_window_s=document.get("duplicate_window_s", 120),
     )
 
@@ -144,5 +147,6 @@ def _service(document: dict[str, Any]) -> ServicePlan:
         name=document["name"],
         version=document["version"],
         description=document.get("description") or "",
+        timeout_s=document.get("timeout_ms", 10_000) / 1000,
         endpoints=tuple((endpoint["name"], endpoint["subject"]) for endpoint in document["endpoints"]),
     )
