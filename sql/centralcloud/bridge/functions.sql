@@ -28,7 +28,7 @@ begin
             'max_messages_per_subject', centralcloud.get_setting('stream_messages')::bigint
         )),
         'consumers', jsonb_build_array(jsonb_build_object(
-            'stream', centralcloud.stream_name(), 'durable', 'centralcloud', 'batch', 16, 'ack_wait_s', 30,
+            'stream', centralcloud.stream_name(), 'durable', 'centralcloud', 'batch', 16, 'ack_wait_s', 5,
             'max_ack_pending', 10000
         )),
         'subscriptions', '[]'::jsonb,

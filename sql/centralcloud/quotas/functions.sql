@@ -245,7 +245,7 @@ begin
             from spoken s
             join centralcloud.contribution c using (artifact_id, instance_id)
             left join centralcloud.holding h using (artifact_id, instance_id)
-            left join centralcloud.variant v using (artifact_id, variant)
+            left join centralcloud.variant v on v.artifact_id = c.artifact_id and v.variant = c.variant
         )
         select jsonb_object_agg(m.instance_id, jsonb_build_array(m.artifacts, m.bytes))
         from (
