@@ -272,7 +272,8 @@ def test_heartbeats_carry_epoch_and_the_heads_that_changed(
     earlier = "update centralcloud.publisher set heads_sent_at = heads_sent_at - interval '1 s'"
     authority_superuser.execute(earlier)
     assert "heartbeat" not in relay.arm()
-    contribute(relay, 1, Speaker(3), name="again")
+    carol = Speaker(3)
+    relay.give([carol.says(carol.holds("another", "n9"))])
     pushes(relay)
     assert "heartbeat" in relay.arm()
     (message,) = relay.take("heartbeat")

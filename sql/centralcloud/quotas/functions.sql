@@ -356,11 +356,15 @@ declare
     cost constant interval
         := interval '1 minute' / (select q.requests_per_minute from centralcloud.quota_of(speaker) as q);
 begin
+    if current_setting('transaction_read_only')::boolean then
+        return;
+    end if;
     insert into centralcloud.request_rate as r (instance_id, requests_until)
     values (speaker, clock_timestamp() + cost)
     on conflict (instance_id) do update set
         -- also after the clock was set back
-        requests_until = least(greatest(r.requests_until, clock_timestamp()), clock_timestamp() + interval '1 minute') + cost;
+        requests_until = cost
+            + least(greatest(r.requests_until, clock_timestamp()), clock_timestamp() + interval '1 minute');
 end
 $$;
 

@@ -237,10 +237,10 @@ as $$
 #variable_conflict use_column
 declare
     request text := split_part(message_id, ':', 2);
-    pause constant interval := least((regexp_match(error, '^429: .* in ([0-9]{1,4}) s'))[1]::integer, 60)
-        * interval '1 second';
+    seconds constant integer := (regexp_match(error, '^429: .* in ([0-9]{1,4}) s'))[1];
 begin
-    update singularity.authority a set paused_until = clock_timestamp() + pause where pause is not null;
+    update singularity.authority a set paused_until = clock_timestamp() + least(seconds, 60) * interval '1 second'
+    where seconds is not null;
     case split_part(message_id, ':', 1)
         when 'question' then perform singularity.retry_question(request::uuid);
         when 'changes' then perform singularity.retry_changes(request);
