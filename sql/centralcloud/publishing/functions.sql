@@ -230,15 +230,40 @@ create or replace function centralcloud.changes(request jsonb) returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    left_bytes bigint := centralcloud.message_limit() / 2;
+    first constant jsonb := centralcloud.page_of(request, left_bytes);
+    more jsonb := '[]';
+    page jsonb := first;
+    asked jsonb;
+begin
+    perform centralcloud.check_length('more', request -> 'more', 200);
+    for asked in select m.value from jsonb_array_elements(request -> 'more') as m loop
+        left_bytes := left_bytes - octet_length(page::text);
+        page := centralcloud.page_of(asked, left_bytes);
+        more := more || page;
+    end loop;
+    return first || jsonb_build_object('type', 'changes', 'more', more);
+end
+$$;
+
+comment on function centralcloud.changes(jsonb)
+is 'A page of a topic, see page_of(), and of each that the request names besides it, up to 200; those that do not fit are empty and '
+'end where they begin. Errors: 54000 for more.';
+
+create or replace function centralcloud.page_of(asked jsonb, max_bytes bigint) returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_column
 declare
-    wanted_namespace text := request ->> 'namespace';
-    wanted_kind text := request ->> 'kind';
-    after bigint := (request ->> 'after')::bigint;
+    at_once constant integer := 500;
+    wanted_namespace text := asked ->> 'namespace';
+    wanted_kind text := asked ->> 'kind';
+    after bigint := (asked ->> 'after')::bigint;
     topic_head bigint := coalesce((
         select t.head from centralcloud.topic t where t.namespace = wanted_namespace and t.kind = wanted_kind
     ), 0);
-    at_once constant integer := 500;
     candidates constant uuid[] := array(
         select a.artifact_id from centralcloud.artifact a
         where a.namespace = wanted_namespace and a.kind = wanted_kind and a.revision > after
@@ -252,17 +277,18 @@ begin
         coalesce(jsonb_agg(r.refined order by r.revision), '[]'), max(r.revision),
         count(*) = cardinality(candidates) and count(*) < at_once
     into page, reached, complete
-    from centralcloud.fitting_rows(candidates, centralcloud.message_limit() / 2) as r;
+    from centralcloud.fitting_rows(candidates, max_bytes) as r;
     return jsonb_build_object(
-        'type', 'changes', 'namespace', wanted_namespace, 'kind', wanted_kind, 'from', after,
-        'to', case when complete then greatest(topic_head, after) else reached end, 'head', topic_head, 'rows', page
+        'namespace', wanted_namespace, 'kind', wanted_kind, 'from', after,
+        'to', case when complete then greatest(topic_head, after) else coalesce(reached, after) end,
+        'head', topic_head, 'rows', page
     );
 end
 $$;
 
-comment on function centralcloud.changes(jsonb)
-is 'A page of a topic: the artifacts whose last change has a number after the one given, up to "to", which is the head when '
-'nothing remains.';
+comment on function centralcloud.page_of(jsonb, bigint)
+is 'A page of a topic: the artifacts whose last change has a number after the one given, so many bytes or 500, up to "to", which is '
+'the head when nothing remains.';
 
 create or replace function centralcloud.heads(topics text[] default null) returns jsonb
 language sql stable security definer

@@ -40,38 +40,57 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    -- an authority before 0.3 answers for the first alone
+    at_once constant integer := (select case when a.changes_known is null then 1 else 200 end from singularity.authority a);
 begin
     return query
     with due as (
-        select t.namespace, t.kind from singularity.topics_to_fetch() as t limit max_requests
+        select t.namespace, t.kind from singularity.topics_to_fetch() as t limit at_once * max_requests
     ), asked as (
         update singularity.topic t set requested_at = clock_timestamp()
         from due where t.namespace = due.namespace and t.kind = due.kind
-        returning t.namespace, t.kind, t.position, singularity.topic_name(t.namespace, t.kind) as topic
+        returning
+            singularity.topic_name(t.namespace, t.kind) as topic,
+            jsonb_build_object('namespace', t.namespace, 'kind', t.kind, 'after', t.position) as page
+    ), numbered as (
+        select a.*, row_number() over (order by a.topic) - 1 as n from asked a
     )
-    select 'changes:' || a.topic, singularity.encode_message(
-        singularity.request('changes', a.topic)
-        || jsonb_build_object('namespace', a.namespace, 'kind', a.kind, 'after', a.position)
+    select 'changes:' || f.topic, singularity.encode_message(
+        singularity.request('changes', f.topic) || f.page || jsonb_build_object('more', coalesce((
+            select jsonb_agg(m.page order by m.n) from numbered m where m.n > f.n and m.n < f.n + at_once
+        ), '[]'))
     )
-    from asked a;
+    from numbered f
+    where f.n % at_once = 0;
 end
 $$;
 
-comment on function singularity.next_change_requests(integer) is 'Requests for pages of changes of topics that lag behind.';
+comment on function singularity.next_change_requests(integer)
+is 'Requests for pages of changes of topics that lag behind, 200 topics in each.';
 
 create or replace function singularity.apply_changes(body jsonb) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    page jsonb;
 begin
-    perform singularity.apply_refined(body);
-    update singularity.topic t set requested_at = null, head = greatest(t.head, (body ->> 'head')::bigint)
-    where t.namespace = body ->> 'namespace' and t.kind = body ->> 'kind';
+    perform singularity.check_length('more', body -> 'more', 200);
+    for page in
+        select body - 'more'
+        union all
+        select m.value || jsonb_build_object('epoch', body -> 'epoch') from jsonb_array_elements(body -> 'more') as m
+    loop
+        perform singularity.check_length('rows', page -> 'rows', 1000), singularity.apply_refined(page);
+        update singularity.topic t set requested_at = null, head = greatest(t.head, (page ->> 'head')::bigint)
+        where t.namespace = page ->> 'namespace' and t.kind = page ->> 'kind';
+    end loop;
 end
 $$;
 
-comment on function singularity.apply_changes(jsonb) is 'Takes in a page of changes that was asked for.';
+comment on function singularity.apply_changes(jsonb) is 'Takes in pages of changes that were asked for.';
 
 create or replace function singularity.retry_changes(topic text) returns void
 language sql security definer
