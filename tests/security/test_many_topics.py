@@ -106,16 +106,16 @@ def test_an_instance_among_many_topics_learns_follows_and_compares(there: Author
 
 def test_a_hole_in_the_heartbeats_is_asked_for(there: Authority, here: Instance) -> None:
     """Whether it watches few topics or many, nothing that changed meanwhile escapes it."""
-    learn_everywhere(here, 600)
+    learn_everywhere(here, 520)
     settle(there, here)
     bob = Speaker(2)
-    for start in (0, 300):
+    for start in (0, 260):
         there.relay.give(
             [
                 bob.says(
                     *(
                         bob.holds("other", "new", kind="pattern", namespace=f"user-{n}")
-                        for n in range(start, start + 300)
+                        for n in range(start, start + 260)
                     )
                 )
             ]
@@ -128,7 +128,7 @@ def test_a_hole_in_the_heartbeats_is_asked_for(there: Authority, here: Instance)
     here.sent.clear()
     settle(there, here)
     heads = "select count(*) from singularity.topic where position = 2 and head = 2"
-    assert value(here.owner, heads) == 600
+    assert value(here.owner, heads) == 520
     assert len(here.sent) < 20
 
 
