@@ -111,8 +111,9 @@ from (
         c.instance_id,
         c.artifact_id,
         200 + case
-            when c.version > coalesce(h.withdrawn_up_to, 0) then coalesce(octet_length(v.content::text), 0)
-                + coalesce(octet_length(c.summary), 0) + octet_length(array_to_string(c.tags, ''))
+            when c.version > coalesce(h.withdrawn_up_to, 0)
+                then coalesce(octet_length(v.content::text), 0) + coalesce(octet_length(c.summary), 0)
+                    + octet_length(array_to_string(c.tags, ''))
             else 0
         end
     from centralcloud.contribution as c

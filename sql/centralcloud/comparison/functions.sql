@@ -63,7 +63,9 @@ as $$
 declare
     wrong text;
 begin
-    perform centralcloud.check_length('states', r.states, 1000), centralcloud.check_length('forgotten', r.forgotten, 20000)
+    perform
+        centralcloud.check_length('states', r.states, 1000),
+        centralcloud.check_length('forgotten', r.forgotten, 20000)
     from unnest(ranges) as r;
     if (select count(*) from unnest(ranges) as r where r.states is not null) > 8 then
         raise exception using errcode = 'program_limit_exceeded',

@@ -62,7 +62,8 @@ begin
             hint = 'See centralcloud.instance.';
     end if;
     if least(artifacts, topics, bytes) < 0 or least(requests_per_minute, records_per_minute) < 1 then
-        raise exception using errcode = 'invalid_parameter_value', message = 'a quota is negative, or a rate less than 1',
+        raise exception using errcode = 'invalid_parameter_value',
+            message = 'a quota is negative, or a rate less than 1',
             hint = 'Pass null for what the settings say.';
     end if;
     insert into centralcloud.quota as q (
@@ -76,10 +77,13 @@ begin
         artifacts = excluded.artifacts, topics = excluded.topics, bytes = excluded.bytes,
         requests_per_minute = excluded.requests_per_minute, records_per_minute = excluded.records_per_minute,
         untold = true;
-    perform centralcloud.send_later(centralcloud.receipt_subject(set_quota.instance_id), null, centralcloud.encode_message(
-        jsonb_build_object('type', 'receipt', 'epoch', centralcloud.epoch(), 'records', '[]'::jsonb, 'heads', '{}'::jsonb,
-            'retry_refused', true)
-    ));
+    perform centralcloud.send_later(
+        centralcloud.receipt_subject(set_quota.instance_id), null,
+        centralcloud.encode_message(jsonb_build_object(
+            'type', 'receipt', 'epoch', centralcloud.epoch(), 'records', '[]'::jsonb, 'heads', '{}'::jsonb,
+            'retry_refused', true
+        ))
+    );
 end
 $$;
 

@@ -123,7 +123,8 @@ begin
     end if;
     if jsonb_array_length(list) > greatest_length then
         raise exception using errcode = 'program_limit_exceeded',
-            message = format('%s has %s entries, %s at most are taken', field, jsonb_array_length(list), greatest_length),
+            message = format('%s has %s entries, %s at most are taken',
+                field, jsonb_array_length(list), greatest_length),
             hint = 'Send them in several messages.';
     end if;
 end

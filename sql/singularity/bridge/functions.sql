@@ -43,7 +43,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     update singularity.authority set
-        welcomed_at = null, hello_sent_at = null, heads_asked_at = null, paused_until = null, session_id = gen_random_uuid();
+        welcomed_at = null, hello_sent_at = null, heads_asked_at = null, paused_until = null,
+        session_id = gen_random_uuid();
     update singularity.topic set requested_at = null;
     update singularity.comparison set requested_at = null;
     perform singularity.restore_indexes();

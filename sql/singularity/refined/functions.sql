@@ -42,7 +42,9 @@ as $$
 #variable_conflict use_column
 declare
     -- an authority before 0.3 answers for the first alone
-    at_once constant integer := (select case when a.changes_known is null then 1 else 200 end from singularity.authority a);
+    at_once constant integer := (
+        select case when a.changes_known is null then 1 else 200 end from singularity.authority a
+    );
 begin
     return query
     with due as (
@@ -316,7 +318,7 @@ begin
     if not singularity.heads_are_due() then
         return;
     end if;
-    update singularity.authority a set heads_asked_at = clock_timestamp() 
+    update singularity.authority a set heads_asked_at = clock_timestamp()
     returning a.epoch, a.changes_known into present_epoch, known;
     topics := array(
         select singularity.topic_name(t.namespace, t.kind) from singularity.topic t
