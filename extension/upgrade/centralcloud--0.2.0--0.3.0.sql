@@ -116,6 +116,52 @@ comment on column centralcloud.instance.credential
 is 'Public nkey of the NATS user it speaks by, see set_credential(); null while it has none.';
 comment on column centralcloud.instance.next_credential is 'A second one, valid as well while the key is changed.';
 
+alter table centralcloud.topic add column change bigint not null default 0;
+create index topic_change on centralcloud.topic (change);
+comment on column centralcloud.topic.change is 'Number of its last change among the changes of all topics, see publisher.changes.';
+alter table centralcloud.publisher add column changes bigint not null default 0;
+alter table centralcloud.publisher add column changes_sent bigint not null default 0;
+comment on column centralcloud.publisher.changes is 'How often topics have changed, over all of them: the number of the last change.';
+comment on column centralcloud.publisher.changes_sent is 'That number as the last heartbeat told it.';
+
+-- include centralcloud/quotas/tables.sql
+
+-- what the instances take that are there already
+insert into centralcloud.spoken_topic (instance_id, namespace, kind)
+select distinct s.instance_id, a.namespace, a.kind
+from (
+    select h.instance_id, h.artifact_id from centralcloud.holding as h
+    union
+    select e.instance_id, e.artifact_id from centralcloud.evidence as e
+) as s
+inner join centralcloud.artifact as a on s.artifact_id = a.artifact_id;
+
+insert into centralcloud.consumption (instance_id, artifacts, topics, bytes)
+select
+    s.instance_id,
+    count(distinct s.artifact_id),
+    (select count(*) from centralcloud.spoken_topic as t where t.instance_id = s.instance_id),
+    sum(s.bytes)
+from (
+    select h.instance_id, h.artifact_id, 200 as bytes from centralcloud.holding as h
+    union all
+    select e.instance_id, e.artifact_id, 200 from centralcloud.evidence as e
+    union all
+    select
+        c.instance_id,
+        c.artifact_id,
+        200 + case
+            when c.version > coalesce(h.withdrawn_up_to, 0)
+                then coalesce(octet_length(v.content::text), 0) + coalesce(octet_length(c.summary), 0)
+                    + octet_length(array_to_string(c.tags, ''))
+            else 0
+        end
+    from centralcloud.contribution as c
+    left join centralcloud.holding as h on c.artifact_id = h.artifact_id and c.instance_id = h.instance_id
+    left join centralcloud.variant as v on c.artifact_id = v.artifact_id and c.variant = v.variant
+) as s
+group by s.instance_id;
+
 -- words
 comment on column centralcloud.artifact.tags is 'Tags of the winner.';
 comment on column centralcloud.contribution.tags is 'Its tags under that version.';

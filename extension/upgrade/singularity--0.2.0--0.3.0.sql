@@ -102,6 +102,22 @@ alter table singularity.authority add column public_key text;
 comment on column singularity.authority.public_key
 is 'The key that the authority signs with, an nkey: from its first welcome, or from trust_authority(). Null before.';
 
+alter table singularity.topic add column epoch text;
+comment on column singularity.topic.epoch is 'The authority''s epoch in which its head was last asked for; of another one it is asked again.';
+alter table singularity.authority add column changes bigint;
+alter table singularity.authority add column changes_known bigint;
+alter table singularity.authority add column heads_asked_at timestamptz;
+alter table singularity.authority add column synced_at timestamptz;
+alter table singularity.authority add column paused_until timestamptz;
+comment on column singularity.authority.changes is 'How often the authority''s topics have changed, as the last heartbeat told it.';
+comment on column singularity.authority.changes_known
+is 'Up to which of these changes the heads of watched topics are known here; null before the first heartbeat of an epoch, and '
+'from an authority before 0.3.';
+comment on column singularity.authority.heads_asked_at is 'When heads were last asked for; null when no request is under way.';
+comment on column singularity.authority.synced_at is 'When all of these changes were last known here.';
+comment on column singularity.authority.paused_until
+is 'Until when nothing is asked but questions, since the authority said that there were too many requests; null for no pause.';
+
 -- words
 comment on column singularity.authority.session_id
 is 'Id of the present session of the bridge: by it the authority notices two databases under one name.';

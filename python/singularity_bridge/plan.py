@@ -27,6 +27,7 @@ class StreamPlan:
     retention: str
     discard: str
     max_bytes: int
+    max_messages_per_subject: int
     duplicate_window_s: float
 
 
@@ -45,12 +46,13 @@ class ConsumerPlan:
 class ServicePlan:
     """A NATS micro service; `endpoints` are pairs of name and subject.
 
-    Errors are told only to reply subjects that begin with `reply_prefix`.
+    A request may take `timeout_s`; errors are told only to reply subjects that begin with `reply_prefix`.
     """
 
     name: str
     version: str
     description: str
+    timeout_s: float
     endpoints: tuple[tuple[str, str], ...]
     reply_prefix: str
 
@@ -153,6 +155,7 @@ def _stream(document: dict[str, Any]) -> StreamPlan:
         retention=document.get("retention", "limits"),
         discard=document.get("discard", "old"),
         max_bytes=document.get("max_bytes", -1),
+        max_messages_per_subject=document.get("max_messages_per_subject", -1),
         duplicate_window_s=document.get("duplicate_window_s", 120),
     )
 
@@ -172,6 +175,7 @@ def _service(document: dict[str, Any]) -> ServicePlan:
         name=document["name"],
         version=document["version"],
         description=document.get("description") or "",
+        timeout_s=document.get("timeout_ms", 10_000) / 1000,
         endpoints=tuple((endpoint["name"], endpoint["subject"]) for endpoint in document["endpoints"]),
         reply_prefix=document.get("reply_prefix") or "",
     )

@@ -93,8 +93,11 @@ class Consumer:
             await asyncio.sleep(delay_s)
             return
         self._backoff.reset()
-        await publish_all(self._broker, publications)
-        await self._puller.ack(messages)
+        waiting = {found.message: found for found in publications if found.delay_s}
+        for number, found in waiting.items():
+            await self._puller.nak([messages[number]], found.delay_s)
+        await publish_all(self._broker, [found for found in publications if not found.delay_s])
+        await self._puller.ack([msg for number, msg in enumerate(messages) if number not in waiting])
         self._wake()
 
     def _incoming(self, msg: Msg) -> Incoming | None:
@@ -107,6 +110,7 @@ class Consumer:
             stream_created=state.created if state else None,
             sequence=place.sequence.stream,
             deliveries=place.num_delivered,
+            may_wait=True,
         )
 
     async def _recover(self, error: JetStreamError) -> None:

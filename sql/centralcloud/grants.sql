@@ -1,6 +1,8 @@
 grant execute on function centralcloud.search to centralcloud_reader;
 grant execute on function centralcloud.status to centralcloud_reader;
 grant execute on function centralcloud.statistics to centralcloud_reader;
+-- the view usage calls it with the rights of who reads it
+grant execute on function centralcloud.quota_of to centralcloud_reader;
 grant execute on function centralcloud.digest to centralcloud_reader;
 grant execute on function centralcloud.artifact_id to centralcloud_reader;
 grant execute on function centralcloud.variant_of to centralcloud_reader;
@@ -15,6 +17,7 @@ grant execute on function centralcloud.grant_access to centralcloud_curator;
 grant execute on function centralcloud.revoke_access to centralcloud_curator;
 grant execute on function centralcloud.set_credential to centralcloud_curator;
 grant execute on function centralcloud.nats_permissions to centralcloud_curator;
+grant execute on function centralcloud.set_quota to centralcloud_curator;
 
 grant execute on function centralcloud.configure to centralcloud_admin;
 grant execute on function centralcloud.rotate_key to centralcloud_admin;

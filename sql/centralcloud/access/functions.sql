@@ -101,6 +101,15 @@ $$;
 
 comment on function centralcloud.access_of(uuid, text[]) is 'What an instance may do in each of some namespaces.';
 
+create or replace function centralcloud.access_is_restricted() returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select centralcloud.get_setting('default_access') <> 'all' or exists (select from centralcloud.access)
+$$;
+
+comment on function centralcloud.access_is_restricted() is 'Whether there is anything that somebody may not read.';
+
 create or replace function centralcloud.may_read(instance_id uuid, namespace text) returns boolean
 language sql stable security definer
 set search_path = pg_catalog, pg_temp

@@ -62,12 +62,10 @@ begin
         coalesce(array_agg(distinct centralcloud.topic_name(c.namespace, c.kind)), '{}')
     into answer.rows, topics
     from (
-        select r.refined, r.namespace, r.kind, i.n, sum(r.size) over (order by i.n) - r.size as size_before
-        from centralcloud.refined_rows(ids) as r
-        join unnest(ids) with ordinality as i (artifact_id, n) using (artifact_id)
+        select r.refined, r.namespace, r.kind, row_number() over () as n
+        from centralcloud.fitting_rows(ids, centralcloud.message_limit() / 2) as r
         where not r.refined ? 'removed'
-    ) as c
-    where c.size_before < centralcloud.message_limit() / 2;
+    ) as c;
     answer.heads := centralcloud.heads(topics);
     return to_jsonb(answer) || '{"type": "answer"}';
 end

@@ -102,6 +102,34 @@ begin atomic
             'credential', 'text', null, '^U[A-Z2-7]{55}( U[A-Z2-7]{55})?$',
             'Public nkey of the NATS user that the authority speaks by; two with a blank between while it is changed.'
         ),
+        (
+            'quota_artifacts', 'bigint', '100000', '0 .. 999999999999999',
+            'Artifacts that an instance may speak of; see set_quota() for a single one.'
+        ),
+        (
+            'quota_topics', 'bigint', '10000', '0 .. 999999999999999',
+            'Topics (namespace and kind) that an instance may speak of.'
+        ),
+        (
+            'quota_bytes', 'bigint', '1073741824', '0 .. 999999999999999',
+            'Bytes that the states of an instance may take: contents, summaries, tags, 200 for each row.'
+        ),
+        (
+            'requests_per_minute', 'bigint', '600', '1 .. 999999999',
+            'Requests that an instance may make in a minute; more get error 429.'
+        ),
+        (
+            'records_per_minute', 'bigint', '60000', '1 .. 999999999',
+            'Records that an instance may send in a minute; more wait.'
+        ),
+        (
+            'stream_messages', 'integer', '256', '1 .. 9999999',
+            'Messages of one instance that the contribution stream holds; more read as being offline.'
+        ),
+        (
+            'request_timeout', 'integer', '5', '1 .. 999',
+            'Seconds that a request may take before it ends with an error.'
+        ),
         ('answer_rows', 'integer', '10', '1 .. 999', 'Greatest number of artifacts in an answer.')
     ) as d (name, type, default_value, allowed, description);
 end;

@@ -293,11 +293,16 @@ as $$
 declare
     compared record;
 begin
+    perform singularity.check_length('ranges', body -> 'ranges', 64);
     for compared in
         select r as range, r.topic, r.prefix, c.in_detail, c.requested_at
         from jsonb_populate_recordset(null::singularity.wire_difference, body -> 'ranges') as r
         join singularity.comparison c using (topic, prefix)
     loop
+        perform singularity.check_length('states', (compared.range).states, 1000),
+            singularity.check_length('records', (compared.range).records, 1000),
+            singularity.check_length('rows', (compared.range).rows, 1000),
+            singularity.check_length('unknown', (compared.range).unknown, 1000);
         if compared.in_detail and (compared.range).states is not null then
             if compared.topic = '' then
                 perform singularity.restore_states((compared.range).records),
@@ -333,20 +338,25 @@ declare
     entries_here constant bigint := (
         select d.entries from singularity.range_digest(divide_range.topic, divide_range.prefix) as d
     );
+    -- nobody has so much that the ranges of the seventh digit were not small: what the other side says is no reason
+    deep constant boolean := length(divide_range.prefix) >= 7 and entries_here <= 200;
 begin
-    if greatest(entries_here, entries_there) <= 200 then
+    if greatest(entries_here, entries_there) <= 200 or deep then
         update singularity.comparison c set in_detail = true, requested_at = null
         where c.topic = divide_range.topic and c.prefix = divide_range.prefix;
     else
+        -- they are compared in the order of their digits, so that few wait; what is left out differs next time too
         insert into singularity.comparison (topic, prefix)
         select divide_range.topic, divide_range.prefix || to_hex(n) from generate_series(0, 15) as n
+        where (select count(*) from singularity.comparison c where c.prefix <> '') < 20000
         on conflict do nothing;
     end if;
 end
 $$;
 
 comment on function singularity.divide_range(text, text, bigint)
-is 'A range that differs is compared in detail when it is small, else in sixteen parts.';
+is 'A range that differs is compared in detail when it is small, else in sixteen parts. Whatever the authority says, no more '
+'than 20,000 parts wait.';
 
 create or replace function singularity.settle_states(prefix text, states jsonb, asked_at timestamptz) returns void
 language plpgsql security definer

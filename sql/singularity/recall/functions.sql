@@ -223,11 +223,17 @@ begin
             else s.successes::double precision / nullif(s.uses, 0) end,
         c.revision,
         c.fetched_at,
-        v.central and singularity.is_stale(c.unknown, c.fetched_at, t.synced_at, answer_ttl)
+        v.central and singularity.is_stale(
+            c.unknown, c.fetched_at,
+            case when t.position = t.head and t.epoch = u.epoch then greatest(t.synced_at, u.synced_at)
+                else t.synced_at end,
+            answer_ttl
+        )
     from unnest(artifact_ids) with ordinality as i (artifact_id, n)
     left join lateral singularity.present_holding(i.artifact_id) as h on true
     left join singularity.central_copy c on c.artifact_id = i.artifact_id
     left join singularity.topic t on t.namespace = c.namespace and t.kind = c.kind
+    left join singularity.authority u on true
     cross join lateral (
         select
             h.variant is not null and (c.variant, c.level) is distinct from (h.variant, 'retracted') as local_fits,

@@ -62,6 +62,7 @@ create table singularity.topic (
     head bigint not null default 0,
     requested_at timestamptz,
     synced_at timestamptz,
+    epoch text,
     primary key (namespace, kind)
 );
 
@@ -73,5 +74,6 @@ comment on column singularity.topic.position is 'Number of the last change that 
 comment on column singularity.topic.head is 'Number of the authority''s last change, as far as heard.';
 comment on column singularity.topic.requested_at is 'When a page of changes was last asked for; null when none is under way.';
 comment on column singularity.topic.synced_at is 'When position was last known to be the head.';
+comment on column singularity.topic.epoch is 'The authority''s epoch in which its head was last asked for; of another one it is asked again.';
 
 select pg_catalog.pg_extension_config_dump('singularity.topic', '');
