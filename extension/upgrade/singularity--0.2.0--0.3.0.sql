@@ -112,3 +112,9 @@ comment on column singularity.searchable.tags is 'Its tags.';
 alter table singularity.bridge_state add column connection text;
 comment on column singularity.bridge_state.connection
 is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';
+
+-- how many groups teach a central copy and vouch for it
+alter table singularity.central_copy add column holders bigint, add column vouching bigint;
+comment on column singularity.central_copy.holders is 'Groups that taught it; null from an authority before 0.3.';
+comment on column singularity.central_copy.vouching
+is 'Groups whose outcomes were successes at least by half; null from an authority before 0.3.';

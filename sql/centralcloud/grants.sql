@@ -3,6 +3,8 @@ grant execute on function centralcloud.status to centralcloud_reader, centralclo
 grant execute on function centralcloud.troubles to centralcloud_reader, centralcloud_bridge;
 grant execute on function centralcloud.statistics to centralcloud_reader;
 grant execute on function centralcloud.digest to centralcloud_reader;
+grant execute on function centralcloud.explain_confidence to centralcloud_reader;
+grant execute on function centralcloud.explain_reputation to centralcloud_reader;
 grant execute on function centralcloud.artifact_id to centralcloud_reader;
 grant execute on function centralcloud.variant_of to centralcloud_reader;
 -- the settings name it as a default
@@ -10,6 +12,7 @@ grant execute on function centralcloud.default_group_cap to centralcloud_reader,
 
 grant execute on function centralcloud.configure to centralcloud_curator;
 grant execute on function centralcloud.rescore to centralcloud_curator;
+grant execute on function centralcloud.set_trust to centralcloud_curator;
 grant execute on function centralcloud.replay_dead_letters to centralcloud_curator;
 grant execute on function centralcloud.dismiss_twin_alarm to centralcloud_curator;
 

@@ -235,8 +235,11 @@ begin
     ) as f
     cross join lateral (
         select f.central_fits and (not f.local_fits or c.variant <> h.variant and (
-            c.pinned or c.level >= 'medium'
-            and c.confidence > (select l.confidence from singularity.local_score(i.artifact_id, h.variant) as l)
+            -- what has worked here is not replaced by what others say
+            c.pinned or c.level >= 'medium' and (
+                select c.confidence > l.confidence and (l.successes = 0 or l.successes < l.uses - l.successes)
+                from singularity.local_score(i.artifact_id, h.variant) as l
+            )
         )) as central
         offset 0 -- computed once, not in each column that asks for it
     ) as v
@@ -253,8 +256,56 @@ $$;
 
 comment on function singularity.known(uuid[])
 is 'The best known version of each artifact, in the order given, none for what is not known: the local content, unless '
-'the central one is pinned or has level medium or above and more confidence. Level, confidence and counts are the '
+'the central one is pinned, or has level medium or above and more confidence while the local one has not worked here (no '
+'success, or more failures than successes). Level, confidence and counts are the '
 'authority''s, where it knows of the content, unless more outcomes of it were recorded here.';
+
+create or replace function singularity.alternatives(kind text, name text, namespace text default 'default')
+returns table (
+    best boolean, origin text, variant text, content jsonb, summary text, tags text[], level singularity.level,
+    confidence double precision, uses bigint, success_rate double precision, pinned boolean, holders bigint,
+    vouching bigint
+)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    key constant record := singularity.check_key(alternatives.namespace, alternatives.kind, alternatives.name);
+    chosen constant text := (select k.variant from singularity.known(array[key.artifact_id]) as k);
+begin
+    return query
+    with own as (
+        select h.* from singularity.present_holding(key.artifact_id) as h where h.variant is not null
+    ), central as (
+        select c.* from singularity.central_copy c
+        where c.artifact_id = key.artifact_id and not singularity.is_forgotten(key.artifact_id)
+    )
+    select
+        coalesce(o.variant, c.variant) is not distinct from chosen,
+        case when o.variant is null then 'central' else 'local' end,
+        coalesce(o.variant, c.variant), coalesce(o.content, c.content), coalesce(o.summary, c.summary),
+        coalesce(o.tags, c.tags),
+        case when i.informed then c.level when s.uses > 0 then 'low' else 'candidate' end::singularity.level,
+        case when i.informed then c.confidence else s.confidence end,
+        case when i.informed then c.uses else s.uses end,
+        case when i.informed then c.successes::double precision / nullif(c.uses, 0)
+            else s.successes::double precision / nullif(s.uses, 0) end,
+        coalesce(c.pinned, false), c.holders, c.vouching
+    from own o
+    full join central c on c.variant = o.variant
+    cross join lateral singularity.local_score(key.artifact_id, coalesce(o.variant, c.variant)) as s
+    cross join lateral (
+        select c.level = 'retracted' or coalesce(c.uses >= s.uses, false) as informed
+    ) as i
+    order by 1 desc, 2;
+end
+$$;
+
+comment on function singularity.alternatives(text, text, text)
+is 'The rival contents of an artifact that are known here, the one that lookup() returns first: the own one and the authority''s, '
+'with level, confidence and counts as in lookup(), whether a curator pinned it, how many groups hold it and how many vouch for '
+'it (null where the authority has not said). Errors: 22004 and 22023 for a namespace, kind or name that is not valid.';
 
 create or replace function singularity.index_artifacts(
     artifact_ids uuid[], again boolean default false, changed boolean default true
