@@ -166,7 +166,12 @@ class Knowledge:
         hostile: int,
     ) -> Variant:
         spoken = voices(
-            (str(UUID(int=number)), r["successes"], r["failures"], WEIGHTS[self._speakers[number].environment])
+            (
+                str(UUID(int=number)),
+                r["successes"],
+                r["failures"],
+                WEIGHTS[self._speakers[number].environment],
+            )
             for number, r in outcomes
         )
         summary, tags = _label(contributed, spoken, hostile)

@@ -382,7 +382,7 @@ begin
         end
     from centralcloud.variant k
     join centralcloud.artifact a using (artifact_id)
-    left join centralcloud.voices(array[wanted]) as v using (artifact_id, variant)
+    left join centralcloud.voices(array[wanted]) as v on v.variant = k.variant
     where k.artifact_id = wanted
     order by 2 desc, k.level desc, k.confidence desc, k.variant, v.rate desc nulls last, v.weight desc, v.group_name;
 end
