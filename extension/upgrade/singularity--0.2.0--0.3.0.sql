@@ -118,3 +118,4 @@ alter table singularity.central_copy add column holders bigint, add column vouch
 comment on column singularity.central_copy.holders is 'Groups that taught it; null from an authority before 0.3.';
 comment on column singularity.central_copy.vouching
 is 'Groups whose outcomes were successes at least by half; null from an authority before 0.3.';
+comment on column singularity.ranked_knowledge.score is 'Rank in this recall, 0 to 1: relevance, moved by confidence, see score().';

@@ -382,7 +382,7 @@ def test_who_contradicts_what_is_established_loses_trust_and_who_agrees_gains_it
     weight = """
         select weight from centralcloud.variant join centralcloud.artifact using (artifact_id) where name = 'fresh'
     """
-    assert value(authority_db, weight) == pytest.approx(8 * 0.2)
+    assert value(authority_db, weight) == pytest.approx(8 * 0.2, rel=1e-3)
 
 
 def test_reputation_follows_from_outcomes_alone(

@@ -58,7 +58,7 @@ comment on function singularity.recall(
     text, text, text, text[], integer, double precision, singularity.level, vector, text
 )
 is 'What is known here that fits a query (words, an identifier, half a name, a question), best first. score (0 to 1) is the '
-'relevance, moved a little by confidence; similarity is the cosine, null without vectors; min_similarity leaves out what is '
+'relevance, moved by confidence, see score(); similarity is the cosine, null without vectors; min_similarity leaves out what is '
 'less relevant (a row below 0.2 has hardly ever to do with the query), min_level what is of a lower level (an outcome of a '
 'moment ago counts for it once it is added up, by the bridge or maintain()). embedding is a vector of your own for the query, '
 'under the contract of those that learn() was given. explain_recall() shows the parts of the ranking. It never waits for the network: while '
@@ -89,7 +89,7 @@ comment on function singularity.explain_recall(
     text, text, text, text[], integer, double precision, singularity.level, vector, text
 )
 is 'The rows of recall() with what their rank is made of: words (BM25, 0 to 1), name_match (letters of the name, 0 to 1) and '
-'similarity (cosine) make the relevance, see relevance(), and confidence moves it to the score. It asks no question.';
+'similarity (cosine) make the relevance, see relevance(), and confidence moves it to the score, see score(). It asks no question.';
 
 create or replace function singularity.related(
     kind text, name text, namespace text default 'default', max_results integer default 10
@@ -147,7 +147,7 @@ begin
         where s.relevance >= rank_knowledge.min_similarity
     );
     return query
-    select k, h.relevance * (0.9 + 0.1 * k.confidence), h::singularity.hit
+    select k, singularity.score(h.relevance, k.confidence), h::singularity.hit
     from singularity.known(array(select h.artifact_id from unnest(hits) as h)) as k
     join unnest(hits) as h on h.artifact_id = k.artifact_id
     order by 2 desc, k.artifact_id
@@ -158,8 +158,7 @@ $$;
 comment on function singularity.rank_knowledge(
     text, text, text, text[], integer, double precision, singularity.level, vector, text
 )
-is 'What recall() and explain_recall() return: the relevance of each row and its score, which is the relevance times '
-'0.9 + 0.1 confidence.';
+is 'What recall() and explain_recall() return: the relevance of each row and its score(), which its confidence moves.';
 
 create or replace function singularity.ranked(
     known singularity.knowledge, score double precision, similarity double precision
