@@ -96,11 +96,6 @@ def score(spoken: list[Voice], hostile: int) -> Score:
     )
 
 
-def confidence(outcomes: Iterable[tuple[str, float, float, float]], hostile: int = 0) -> float:
-    """Return the confidence for outcomes given as group, successes, failures and weight."""
-    return score(voices(outcomes), hostile).confidence
-
-
 @dataclass(frozen=True)
 class Variant:
     """What is to be known of one variant."""

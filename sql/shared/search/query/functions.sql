@@ -30,15 +30,15 @@ begin atomic
     select
         (0.9::double precision + 0.1::double precision * confidence)
         * case
-            when relevance <= 0.72::double precision then relevance
-            else 0.72::double precision
+            when relevance <= 0.75::double precision then relevance
+            else 0.75::double precision
                 + (0.1::double precision + 0.9::double precision * confidence)
-                * (relevance - 0.72::double precision)
+                * (relevance - 0.75::double precision)
         end;
 end;
 
 comment on function @extschema@.score(double precision, double precision)
-is 'Rank of a result, 0 to 1, from its relevance and confidence: 0.9 + 0.1 confidence of the relevance, of which what is above 0.72 '
+is 'Rank of a result, 0 to 1, from its relevance and confidence: 0.9 + 0.1 confidence of the relevance, of which what is above 0.75 '
 'counts by 0.1 + 0.9 confidence only. Who writes the query into a name or a content makes it as relevant as he likes, so what '
 'nobody vouches for comes behind what is proved and fits about as well.';
 
