@@ -98,7 +98,7 @@ class Instance:
         session.run("select singularity.connect('hybrid')")
         relay.attach()
         relay.go_online()
-        proved = {"level": "very_high", "confidence": 0.9, "uses": 108, "successes": 108}
+        proved: Row = {"level": "very_high", "confidence": 0.9, "uses": 108, "successes": 108}
         self.hear([refined(**artifact, **proved) for artifact in PROVED])
 
     def hear(self, artifacts: list[Row]) -> None:
@@ -108,7 +108,7 @@ class Instance:
 
     def stuff(self, artifacts: list[Row]) -> None:
         """Get half of them from the authority, and learn the others here."""
-        candidate = {"level": "candidate", "confidence": 0}
+        candidate: Row = {"level": "candidate", "confidence": 0}
         self.hear([refined(**artifact, **candidate) for artifact in artifacts[::2]])
         self.session.learn_many(artifacts[1::2])
 

@@ -283,8 +283,8 @@ def test_an_old_group_counts_for_as_long_as_its_outcomes_do(
 
 # --- Summary and tags ------------------------------------------------------------------------------------------------
 
-LABEL = {"summary": "what it does", "tags": ["true"]}
-LIE = {"summary": "something else altogether, " * 9, "tags": ["a", "b", "wrong"]}
+LABEL: Row = {"summary": "what it does", "tags": ["true"]}
+LIE: Row = {"summary": "something else altogether, " * 9, "tags": ["a", "b", "wrong"]}
 
 
 @pytest.fixture

@@ -121,7 +121,8 @@ begin
     ), updated as (
         update centralcloud.artifact a set
             variant = w.variant, summary = w.summary, tags = coalesce(w.tags, '{}'), holders = coalesce(w.holders, 0),
-            vouching = coalesce(w.vouching, 0), uses = coalesce(w.uses, 0), successes = coalesce(w.successes, 0), failures = coalesce(w.failures, 0),
+            vouching = coalesce(w.vouching, 0), uses = coalesce(w.uses, 0), successes = coalesce(w.successes, 0),
+            failures = coalesce(w.failures, 0),
             last_used_at = w.last_used_at, confidence = coalesce(w.confidence, 0),
             level = coalesce(w.level, 'candidate'), pinned = coalesce(w.pinned, false), version = a.version + 1
         from unnest(artifact_ids) as i (artifact_id)
@@ -132,7 +133,8 @@ begin
                 a.level, a.pinned
             ) is distinct from (
                 w.variant, w.summary, coalesce(w.tags, '{}'), coalesce(w.holders, 0), coalesce(w.vouching, 0),
-                coalesce(w.uses, 0), coalesce(w.successes, 0), w.last_used_at, coalesce(w.confidence, 0), coalesce(w.level, 'candidate'),
+                coalesce(w.uses, 0), coalesce(w.successes, 0), w.last_used_at, coalesce(w.confidence, 0),
+                coalesce(w.level, 'candidate'),
                 coalesce(w.pinned, false)
             )
         returning a.artifact_id
