@@ -27,7 +27,7 @@ begin
             'max_bytes', centralcloud.get_setting('stream_max_bytes')::bigint
         )),
         'consumers', jsonb_build_array(jsonb_build_object(
-            'stream', centralcloud.stream_name(), 'durable', 'centralcloud', 'batch', 16, 'ack_wait_s', 30,
+            'stream', centralcloud.stream_name(), 'durable', 'centralcloud', 'batch', 16, 'ack_wait_s', 5,
             'max_ack_pending', 64
         )),
         'subscriptions', '[]'::jsonb,
