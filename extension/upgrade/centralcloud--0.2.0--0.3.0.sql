@@ -185,8 +185,6 @@ comment on column centralcloud.instance.session_id is 'Session of the bridge tha
 comment on column centralcloud.instance.session_since is 'When that session was first heard.';
 comment on column centralcloud.searchable.tags is 'Its tags.';
 comment on column centralcloud.variant.content is 'The content; null when nobody who contributed it still shares it.';
-comment on column centralcloud.variant.summary is 'The longest summary of those who contributed it.';
-comment on column centralcloud.variant.tags is 'All tags of those who contributed it.';
 comment on table centralcloud.contribution
 is 'Every variant that an instance ever contributed; content stays while one of them is not withdrawn.';
 comment on table centralcloud.publisher is 'The publisher: one row, none before the first bridge.';
@@ -201,3 +199,29 @@ is 'Id of its present connection to NATS; null for none, and from a bridge befor
 alter table centralcloud.bridge_state add column pid integer, add column backend_start timestamptz;
 comment on column centralcloud.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';
 comment on column centralcloud.bridge_state.backend_start is 'When that process began: no other has both.';
+
+-- each group has one voice, and a trust
+drop function if exists centralcloud.scores(uuid[]);
+-- include centralcloud/scoring/tables.sql
+insert into centralcloud.reputation (group_name, trust, set_by, set_at, reason)
+select i.group_name, min(i.trust), current_user, now(), 'set before 0.3' from centralcloud.instance as i
+where i.trust < 1 group by i.group_name;
+alter table centralcloud.instance drop column trust;
+comment on column centralcloud.instance.group_name
+is 'The group it counts in: a group has one voice, see centralcloud.reputation for its trust.';
+alter table centralcloud.variant add column weight double precision not null default 0;
+alter table centralcloud.variant add column vouching bigint not null default 0;
+alter table centralcloud.artifact add column vouching bigint not null default 0;
+comment on column centralcloud.variant.summary
+is 'The summary that most trust stands behind, of those who contributed it.';
+comment on column centralcloud.variant.tags is 'The tags that came with that summary.';
+comment on column centralcloud.variant.holders is 'Groups that hold it.';
+comment on column centralcloud.variant.groups is 'Groups with outcomes.';
+comment on column centralcloud.variant.confidence is 'Lower bound of the success rate, 0 to 1, see explain_confidence().';
+comment on column centralcloud.variant.weight is 'Weight of all voices about it: how much evidence there is.';
+comment on column centralcloud.variant.vouching is 'Groups whose outcomes were successes at least by half.';
+comment on column centralcloud.artifact.holders is 'Groups that hold the winner.';
+comment on column centralcloud.artifact.vouching is 'Groups that vouch for the winner.';
+-- everything is scored by the new rules; the first tick finds the active groups, as it does for each new day
+delete from centralcloud.setting where name = 'scored_as_of';
+insert into centralcloud.unscored (artifact_id) select a.artifact_id from centralcloud.artifact as a on conflict do nothing;

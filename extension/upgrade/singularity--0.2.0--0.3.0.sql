@@ -153,3 +153,10 @@ comment on column singularity.bridge_state.backend_start is 'When that process b
 
 alter table singularity.question add column asked_by name not null default session_user;
 comment on column singularity.question.asked_by is 'The login that asked it.';
+
+-- how many groups teach a central copy and vouch for it
+alter table singularity.central_copy add column holders bigint, add column vouching bigint;
+comment on column singularity.central_copy.holders is 'Groups that taught it; null from an authority before 0.3.';
+comment on column singularity.central_copy.vouching
+is 'Groups whose outcomes were successes at least by half; null from an authority before 0.3.';
+comment on column singularity.ranked_knowledge.score is 'Rank in this recall, 0 to 1: relevance, moved by confidence, see score().';

@@ -4,6 +4,8 @@ grant execute on function centralcloud.statistics to centralcloud_reader;
 -- the view usage calls it with the rights of who reads it
 grant execute on function centralcloud.quota_of to centralcloud_reader;
 grant execute on function centralcloud.digest to centralcloud_reader;
+grant execute on function centralcloud.explain_confidence to centralcloud_reader;
+grant execute on function centralcloud.explain_reputation to centralcloud_reader;
 grant execute on function centralcloud.artifact_id to centralcloud_reader;
 grant execute on function centralcloud.variant_of to centralcloud_reader;
 -- the settings name it as a default
@@ -18,6 +20,7 @@ grant execute on function centralcloud.revoke_access to centralcloud_curator;
 grant execute on function centralcloud.set_credential to centralcloud_curator;
 grant execute on function centralcloud.nats_permissions to centralcloud_curator;
 grant execute on function centralcloud.set_quota to centralcloud_curator;
+grant execute on function centralcloud.set_trust to centralcloud_curator;
 
 grant execute on function centralcloud.configure to centralcloud_admin;
 grant execute on function centralcloud.rotate_key to centralcloud_admin;

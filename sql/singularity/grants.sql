@@ -3,6 +3,7 @@ grant execute on function singularity.recall to singularity_reader;
 grant execute on function singularity.explain_recall to singularity_reader;
 grant execute on function singularity.related to singularity_reader;
 grant execute on function singularity.history to singularity_reader;
+grant execute on function singularity.alternatives to singularity_reader;
 grant execute on function singularity.ask to singularity_reader;
 grant execute on function singularity.question_state to singularity_reader;
 grant execute on procedure singularity.await_answer to singularity_reader;

@@ -21,13 +21,13 @@ begin
     join centralcloud.artifact a using (artifact_id)
     join centralcloud.variant v using (artifact_id, variant)
     where s.relevance >= search.min_similarity
-    order by s.relevance desc, s.artifact_id;
+    order by centralcloud.score(s.relevance, a.confidence) desc, s.artifact_id;
 end
 $$;
 
 comment on function centralcloud.search(text, text, text, text[], integer, double precision, centralcloud.level)
-is 'What the authority knows that fits a query, best first, with the relevance (0 to 1) and what it is made of (see '
-'relevance()), the row of artifact and its content; min_similarity leaves out what is less relevant. Errors: 22023 for an '
+is 'What the authority knows that fits a query, best first (see score()), with the '
+'relevance (0 to 1) and what it is made of (see relevance()), the row of artifact and its content; min_similarity leaves out what is less relevant. Errors: 22023 for an '
 'empty query, a filter that is not valid, max_results not 1 to 1000 or min_similarity not 0 to 1; 54000 for a query over '
 '64 KiB.';
 
@@ -51,8 +51,9 @@ begin
                 left(asked.query, 65536), asked.namespace, asked.kind, asked.tags, null, null, null,
                 centralcloud.get_setting('answer_rows')::integer, centralcloud.readable_documents(speaker)
             ) as s
+            join centralcloud.artifact a using (artifact_id)
             where s.relevance >= centralcloud.get_setting('answer_relevance')::double precision
-            order by s.relevance desc
+            order by centralcloud.score(s.relevance, a.confidence) desc, s.artifact_id
         );
     end if;
     -- the words of a document may look like the name of another namespace

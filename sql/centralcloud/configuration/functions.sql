@@ -15,6 +15,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select case name
         when 'group_cap' then value::double precision > 0 and value::double precision <= 1e9
+        when 'new_group_trust' then value::double precision > 0 and value::double precision <= 1
         when 'half_life' then value::interval >= interval '1 second'
         when 'scored_as_of' then coalesce(isfinite(value::timestamptz), true)
         when 'environment_weights' then (
@@ -51,6 +52,15 @@ begin atomic
         (
             'group_cap', 'double precision', centralcloud.default_group_cap()::text, null,
             'Outcomes of one group that count for a variant, so that none outvotes the others.'
+        ),
+        (
+            'hostile_share', 'double precision', '0.2', '0 .. 0.5',
+            'Share of a namespace''s active groups, 0 to 0.5, that may be hostile: so many voices are left out at '
+            'either end. 0 for a team that knows its members.'
+        ),
+        (
+            'new_group_trust', 'double precision', '0.6', null,
+            'Weight of a group of which nothing is known yet, above 0 to 1; see centralcloud.reputation.'
         ),
         (
             'environment_weights', 'jsonb', '{"prod": 1, "dev": 1, "ci": 0.5, "test": 0.5}', null,

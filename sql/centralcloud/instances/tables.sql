@@ -3,7 +3,6 @@ create table centralcloud.instance (
     instance_name text not null,
     environment text not null,
     group_name text not null,
-    trust double precision not null default 1 check (trust between 0::double precision and 1::double precision),
     blocked boolean not null default false,
     incarnation uuid,
     extension_version text,
@@ -28,8 +27,7 @@ comment on table centralcloud.instance is 'The registry of instances: those that
 comment on column centralcloud.instance.instance_id is 'Id of the instance.';
 comment on column centralcloud.instance.instance_name is 'Its name, for people.';
 comment on column centralcloud.instance.environment is 'Its environment: dev, test, ci or prod.';
-comment on column centralcloud.instance.group_name is 'The group it counts in: outcomes of one group agree with each other only.';
-comment on column centralcloud.instance.trust is 'Weight of its outcomes, 0 to 1.';
+comment on column centralcloud.instance.group_name is 'The group it counts in: a group has one voice, see centralcloud.reputation for its trust.';
 comment on column centralcloud.instance.blocked is 'Whether nothing of it counts.';
 comment on column centralcloud.instance.incarnation is 'The incarnation that last said hello.';
 comment on column centralcloud.instance.extension_version is 'Version of its extension.';

@@ -197,19 +197,20 @@ begin
     ), kept as (
         insert into singularity.central_copy as c (
             artifact_id, namespace, kind, name, variant, content, summary, tags, level, confidence, uses, successes,
-            pinned, revision, epoch
+            pinned, revision, epoch, holders, vouching
         )
         select
             artifact_id, namespace, kind, name, variant, content, summary, coalesce(tags, '{}'), level, confidence,
             uses,
-            successes, coalesce(pinned, false), revision, store_refined.epoch
+            successes, coalesce(pinned, false), revision, store_refined.epoch, holders, vouching
         from wanted
         where removed is not true
         on conflict (artifact_id) do update set
             variant = excluded.variant, content = excluded.content, summary = excluded.summary, tags = excluded.tags,
             level = excluded.level, confidence = excluded.confidence, uses = excluded.uses,
             successes = excluded.successes, pinned = excluded.pinned, revision = excluded.revision,
-            epoch = excluded.epoch, fetched_at = excluded.fetched_at, unknown = false
+            epoch = excluded.epoch, holders = excluded.holders, vouching = excluded.vouching,
+            fetched_at = excluded.fetched_at, unknown = false
     )
     select array_agg(w.artifact_id) into stored from wanted w;
     if stored is not null then

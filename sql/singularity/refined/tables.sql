@@ -15,7 +15,9 @@ create table singularity.central_copy (
     revision bigint not null,
     epoch text not null,
     fetched_at timestamptz not null default now(),
-    unknown boolean not null default false
+    unknown boolean not null default false,
+    holders bigint,
+    vouching bigint
 );
 
 comment on table singularity.central_copy
@@ -37,6 +39,9 @@ comment on column singularity.central_copy.revision is 'Number of its last chang
 comment on column singularity.central_copy.epoch is 'The authority''s epoch in which it was sent.';
 comment on column singularity.central_copy.fetched_at is 'When it was last received.';
 comment on column singularity.central_copy.unknown is 'Whether the authority did not know it when the topic was last compared: it is stale.';
+comment on column singularity.central_copy.holders is 'Groups that taught it; null from an authority before 0.3.';
+comment on column singularity.central_copy.vouching
+is 'Groups whose outcomes were successes at least by half; null from an authority before 0.3.';
 
 select pg_catalog.pg_extension_config_dump('singularity.central_copy', '');
 
