@@ -319,7 +319,9 @@ def test_until_all_are_upgraded_unsigned_messages_may_be_accepted(here: Instance
     answer(here, None)
     assert here.status()["authority_key"] is None
     with here.owner.transaction():  # as if that was a while ago
-        here.owner.execute("update singularity.authority set hello_sent_at = hello_sent_at - interval '1 minute'")
+        here.owner.execute(
+            "update singularity.authority set hello_sent_at = hello_sent_at - interval '1 minute'"
+        )
     assert here.relay.take("sync", 1)[0].body["type"] == "digest"
     tell(here.relay, AUTHORITY_KEY, heads)
     answer(here, AUTHORITY_KEY)

@@ -98,7 +98,8 @@ begin atomic
         ),
         (
             'enrolment', 'text', 'open', '^(open|required)$',
-            'Whether the key of an unknown instance is taken from its first message (open), or only enroll() makes it known.'
+            'Whether the key of an unknown instance is taken from its first message (open), or only enroll() makes it '
+            'known.'
         ),
         (
             'unsigned_messages', 'text', 'refuse', '^(refuse|accept)$',

@@ -53,7 +53,8 @@ begin
         from centralcloud.evidence e
         join centralcloud.instance i using (instance_id)
         left join centralcloud.holding h using (artifact_id, instance_id)
-        where e.artifact_id = any (artifact_ids) and not i.blocked and i.retired_at is null and e.version > coalesce(h.withdrawn_up_to, 0)
+        where e.artifact_id = any (artifact_ids) and not i.blocked and i.retired_at is null
+            and e.version > coalesce(h.withdrawn_up_to, 0)
     ), by_group as (
         select
             l.artifact_id, l.variant, l.group_name,

@@ -42,7 +42,8 @@ begin atomic
         ),
         (
             'unsigned_messages', 'text', 'refuse', '^(refuse|accept)$',
-            'Whether an authority of which no key is known may speak unsigned, as versions before 0.3 do: for an upgrade.'
+            'Whether an authority of which no key is known may speak unsigned, as versions before 0.3 do: for an '
+            'upgrade.'
         ),
         ('answer_ttl', 'interval', '1 hour', null, 'How long a central copy or an answer is fresh.'),
         ('negative_ttl', 'interval', '5 minutes', null, 'How long "the authority knows nothing" is remembered.'),
