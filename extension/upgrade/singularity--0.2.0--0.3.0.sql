@@ -6,8 +6,10 @@ drop function if exists singularity.check_name(text);
 drop function if exists singularity.check_summary(text);
 drop function if exists singularity.check_tags(text[]);
 drop function if exists singularity.check_token(text, text);
+drop function if exists singularity.copies_in(text, text);
 drop function if exists singularity.delete_documents(uuid[], uuid[]);
 drop function if exists singularity.evidence_may_leave(uuid, bigint);
+drop function if exists singularity.forgotten_in(text, text);
 drop function if exists singularity.index_artifacts(uuid[], boolean);
 drop function if exists singularity.index_documents(uuid[], singularity.searchable[], boolean);
 drop function if exists singularity.is_shared(uuid);
@@ -39,6 +41,7 @@ drop type singularity.own_state;
 
 -- include shared/validity/tables.sql
 -- include shared/wire/tables.sql
+-- include singularity/sharing/tables.sql
 
 alter table singularity.holding rename column withdrawn_through to withdrawn_up_to;
 alter table singularity.reconciliation rename column taken_back to restored;
@@ -85,6 +88,32 @@ where h.variant is not null and not exists (
     where t.artifact_id = h.artifact_id and t.version > h.version and t.variant is null
 );
 
+create table singularity.unwanted_copy (
+    artifact_id uuid primary key,
+    namespace text not null,
+    kind text not null,
+    revision bigint not null
+);
+
+create index unwanted_copy_topic on singularity.unwanted_copy (namespace, kind);
+
+comment on table singularity.unwanted_copy
+is 'What the authority told of and was not kept, since it was forgotten here: for comparisons with the authority.';
+comment on column singularity.unwanted_copy.artifact_id is 'Id of the artifact.';
+comment on column singularity.unwanted_copy.namespace is 'Namespace of the artifact.';
+comment on column singularity.unwanted_copy.kind is 'Kind of the artifact.';
+comment on column singularity.unwanted_copy.revision is 'The revision that came last.';
+
+select pg_catalog.pg_extension_config_dump('singularity.unwanted_copy', '');
+
+alter table singularity.question add column findings jsonb;
+comment on column singularity.question.findings
+is 'Why it was not sent but closed: an array of objects with rule and place; null for what may be sent.';
+
+-- what was forgotten everywhere, or withdrawn, before contents took their summaries and tags with them
+update singularity.holding as h set summary = null, tags = '{}', embedding = null, contract = null
+where h.variant is not null and h.content is null;
+
 -- words
 comment on column singularity.authority.session_id
 is 'Id of the present session of the bridge: by it the authority notices two databases under one name.';
@@ -95,6 +124,7 @@ comment on column singularity.document.tags is 'Tags of the artifact.';
 comment on column singularity.evidence.incarnation is 'The incarnation in which it was used.';
 comment on column singularity.holding.incarnation
 is 'The incarnation in which it was learned; null when it was restored from the authority.';
+comment on column singularity.holding.summary is 'What it is, in a sentence; null when it was forgotten everywhere.';
 comment on column singularity.holding.tags is 'Tags, sorted.';
 comment on column singularity.identity.incarnation
 is 'One unbroken life of the database: a restored or copied one begins another.';

@@ -5,6 +5,7 @@ The rules are those of the package kingfisher-secret-scanner and a few of our ow
 """
 
 import bisect
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,24 @@ class Finding:
 def find(records: Sequence[Mapping[str, Any]]) -> list[list[Finding]]:
     """Return the findings of each record, a mapping of field names to text, lists or JSON values."""
     return [_find_in(record) for record in records]
+
+
+def find_in_json(records: Sequence[str]) -> Iterator[tuple[int, str, str]]:
+    """Yield number (from 1), rule and place for what is found in JSON objects. What the scanner fails at counts as found."""
+    for number, text in enumerate(records, 1):
+        record = json.loads(text)
+        if _is_worth_scanning(record):
+            _scanner()  # where it cannot be loaded, no record is to blame
+        try:
+            found = _find_in(record)
+        except (RuntimeError, ValueError, TypeError, MemoryError) as error:
+            found = [Finding("scanner-failed", type(error).__name__)]
+        for finding in found:
+            yield number, finding.rule, finding.place
+
+
+def _is_worth_scanning(record: Mapping[str, Any]) -> bool:
+    return any(_WORTH_SCANNING.search(f"{name}: {value}") for _, name, value in _lines(record))
 
 
 def _find_in(record: Mapping[str, Any]) -> list[Finding]:

@@ -11,6 +11,9 @@ grant execute on function singularity.troubles to singularity_reader, singularit
 grant execute on function singularity.digest to singularity_reader;
 grant execute on function singularity.artifact_id to singularity_reader;
 grant execute on function singularity.variant_of to singularity_reader;
+grant execute on function singularity.sharing_of to singularity_reader;
+grant execute on function singularity.sharing_preview to singularity_reader;
+grant execute on function singularity.tell_of_held_question to singularity_reader;
 
 grant execute on function singularity.learn to singularity_writer;
 grant execute on function singularity.learn_many to singularity_writer;
@@ -18,6 +21,8 @@ grant execute on function singularity.record_outcome to singularity_writer;
 grant execute on function singularity.forget to singularity_writer;
 grant execute on function singularity.follow to singularity_writer;
 grant execute on function singularity.unfollow to singularity_writer;
+grant execute on function singularity.share to singularity_writer;
+grant execute on function singularity.release to singularity_writer;
 grant execute on function singularity.connect to singularity_writer;
 grant execute on function singularity.disconnect to singularity_writer;
 grant execute on function singularity.configure to singularity_writer;
@@ -39,6 +44,7 @@ grant execute on function singularity.outdated_documents to singularity_writer;
 grant execute on function singularity.index_artifacts to singularity_writer;
 grant execute on function singularity.fold_outcomes to singularity_writer;
 grant execute on function singularity.expire_questions to singularity_writer;
+grant execute on function singularity.delete_forgotten_copies to singularity_writer;
 grant execute on function singularity.is_online to singularity_writer;
 grant execute on function singularity.retry_refused to singularity_writer;
 grant execute on function singularity.want_comparison to singularity_writer;

@@ -7,7 +7,7 @@ begin
     while singularity.fold_outcomes(10000) operator(pg_catalog.>) 0 loop
         call singularity.try_commit(committed);
     end loop;
-    perform singularity.expire_questions();
+    perform singularity.expire_questions(), singularity.delete_forgotten_copies();
     call singularity.maintain_search();
 end
 $$;

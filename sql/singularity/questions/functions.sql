@@ -7,16 +7,22 @@ declare
 begin
     perform singularity.check_query(ask.query), singularity.check_filters(ask.kind, ask.namespace, 0);
     id := singularity.raise_question(ask.query, ask.kind, ask.namespace, null, null);
-    if id is null then
+    if id is null and not singularity.is_online() then
         raise notice using message = 'the question was not queued: this instance is not online',
             hint = 'See singularity.status(); recall() answers from what is here.';
+    end if;
+    if id is null and singularity.sharing_of(ask.namespace) <> 'shared' then
+        raise notice using message = format('the question was not queued: what concerns %s stays here',
+                coalesce('namespace ' || ask.namespace, 'no namespace in particular')),
+            hint = 'See singularity.sharing_policy and the setting default_sharing; share() changes it.';
     end if;
     return id;
 end
 $$;
 
 comment on function singularity.ask(text, text, text)
-is 'Asks the authority and returns the id of the question at once; null, with a notice, while not online. The answer is '
+is 'Asks the authority and returns the id of the question at once; null, with a notice, while not online and where the policy of '
+'its namespace is not shared. One that looks as if a secret was in it is not sent: see held_back. The answer is '
 'kept here for recall() and lookup() and announced on the channel singularity_answer with the payload '
 '{"question_id": …, "results": n}; await_answer() waits for it. Errors: 22023 for an empty query or a filter that is not '
 'valid.';
@@ -48,7 +54,10 @@ begin
                 message = pg_catalog.format('there is no question %s', coalesce(question_id::pg_catalog.text, 'null')),
                 hint = 'Pass an id that ask() returned; it returns null while not online, old questions are let go.';
         end if;
-        exit when answered;
+        if answered then
+            perform singularity.tell_of_held_question(question_id);
+            exit;
+        end if;
         if pg_catalog.clock_timestamp() operator(pg_catalog.>=) deadline then
             raise notice 'no answer to question % within %', question_id, timeout;
             exit;
@@ -77,6 +86,26 @@ $$;
 
 comment on function singularity.question_state(uuid) is 'How a question stands; no row for an unknown one.';
 
+create or replace function singularity.tell_of_held_question(question_id uuid) returns void
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    finding jsonb := (
+        select q.findings -> 0 from singularity.question as q
+        where q.question_id = tell_of_held_question.question_id
+    );
+begin
+    if finding is not null then
+        raise notice using message = format('the question was not sent: it looks as if a secret was in it (%s, %s)',
+                finding ->> 'rule', finding ->> 'place'),
+            hint = 'Ask it without, or see singularity.held_back.';
+    end if;
+end
+$$;
+
+comment on function singularity.tell_of_held_question(uuid) is 'Says in a notice that a question was held back, and why.';
+
 create or replace function singularity.raise_question(query text, kind text, namespace text, name text, tags text[])
 returns uuid
 language plpgsql security definer
@@ -90,7 +119,8 @@ declare
     )::text, 'UTF8')), 'hex');
     id uuid;
 begin
-    if current_setting('transaction_read_only')::boolean or not singularity.is_online() then
+    if current_setting('transaction_read_only')::boolean or not singularity.is_online()
+        or singularity.sharing_of(raise_question.namespace) <> 'shared' then
         return null;
     end if;
     -- what is open, or was answered a short while ago, is not asked again; a SERIALIZABLE transaction does not look,
@@ -115,7 +145,8 @@ end
 $$;
 
 comment on function singularity.raise_question(text, text, text, text, text[])
-is 'Queues a question to the authority, unless offline or in a read-only transaction (then null) or the same one is open '
+is 'Queues a question to the authority, unless offline, in a read-only transaction or about a namespace that is not shared (then '
+'null) or the same one is open '
 'or freshly answered (then that one''s id). Inserts only: it waits for no other session.';
 
 create or replace function singularity.next_questions(max_questions integer)
@@ -124,20 +155,23 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
-begin
-    return query
-    with due as (
+declare
+    due uuid[] := array(
         select q.question_id from singularity.question q
         where q.answered_at is null and q.question_id in (
             select d.question_id from singularity.due_questions() d order by d.next_attempt_at limit max_questions
         )
         for update skip locked
-    ), sent as (
+    );
+begin
+    due := singularity.judge_questions(due);
+    return query
+    with sent as (
         update singularity.question q set
             attempts = q.attempts + 1,
             -- beyond the time that the answer may take, and ever longer
             next_attempt_at = clock_timestamp() + least(6 + power(2, q.attempts), 60) * interval '1 second'
-        from due where q.question_id = due.question_id
+        where q.question_id = any (due)
         returning q.*
     )
     select 'question:' || s.question_id, singularity.encode_message(
@@ -149,6 +183,50 @@ end
 $$;
 
 comment on function singularity.next_questions(integer) is 'Questions to send now, as requests to the authority.';
+
+create or replace function singularity.judge_questions(question_ids uuid[]) returns uuid[]
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    -- what was sent before has passed; the policy of its namespace may have changed since it was asked
+    unsent uuid[] := array(
+        select q.question_id from singularity.question q where q.question_id = any (question_ids) and q.attempts = 0
+    );
+    records jsonb[] := array(
+        select jsonb_build_object('query', q.query, 'namespace', q.namespace, 'kind', q.kind, 'name', q.name, 'tags', q.tags)
+        from unnest(unsent) with ordinality as u (question_id, place)
+        join singularity.question q using (question_id)
+        order by u.place
+    );
+    unjudged uuid[] := '{}';
+begin
+    with found as (
+        select unsent[f.record] as question_id, f.findings from singularity.find_secrets_or_wait(records) as f
+    ), private as (
+        select q.question_id, jsonb_build_array(jsonb_build_object('rule', singularity.sharing_of(q.namespace))) as findings
+        from singularity.question q
+        where q.question_id = any (question_ids) and singularity.sharing_of(q.namespace) <> 'shared'
+    ), held as (
+        update singularity.question q set
+            findings = coalesce(f.findings, p.findings), answered_at = clock_timestamp(), results = 0
+        from found f full join private p using (question_id)
+        where q.question_id = coalesce(f.question_id, p.question_id) and coalesce(f.findings, p.findings) is not null
+        returning q.question_id
+    )
+    select array(select h.question_id from held h), array(select f.question_id from found f where f.findings is null)
+    into unsent, unjudged;
+    return array(
+        select i.question_id from unnest(question_ids) as i (question_id)
+        where i.question_id <> all (unsent) and i.question_id <> all (unjudged)
+    );
+end
+$$;
+
+comment on function singularity.judge_questions(uuid[])
+is 'Judges questions, each once, as judge_entries() does holdings: one that may not leave is closed without an answer, with its '
+'findings. Returns those that may be sent.';
 
 create or replace function singularity.retry_question(question_id uuid) returns void
 language sql security definer
@@ -218,6 +296,7 @@ as $$
     select q.*
     from singularity.question as q
     where q.answered_at is null and q.asked_at > now() - singularity.get_setting('question_ttl')::interval
+        and singularity.scanner_is_ready()
         -- no pause is that long: the clock was set back
         and now() not between q.next_attempt_at - interval '2 minutes' and q.next_attempt_at
 $$;
