@@ -113,3 +113,7 @@ is 'Every variant that an instance ever contributed; content stays while one of 
 comment on table centralcloud.publisher is 'The publisher: one row, none before the first bridge.';
 comment on type centralcloud.incoming is 'One record of a contribution, read and judged.';
 comment on column centralcloud.instance.greatest_version is 'The greatest version that was taken from it.';
+
+alter table centralcloud.bridge_state add column connection text;
+comment on column centralcloud.bridge_state.connection
+is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';

@@ -138,3 +138,7 @@ comment on column singularity.outcome.incarnation is 'The incarnation in which i
 comment on column singularity.question.tags is 'Tags that an answer must have; null for any.';
 comment on column singularity.ranked_knowledge.tags is 'Tags, sorted.';
 comment on column singularity.searchable.tags is 'Its tags.';
+
+alter table singularity.bridge_state add column connection text;
+comment on column singularity.bridge_state.connection
+is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';

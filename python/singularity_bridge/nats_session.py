@@ -1,6 +1,7 @@
 """The inner session: one connection to NATS, with the flows that the plan wants."""
 
 import asyncio
+import uuid
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any
@@ -54,6 +55,7 @@ class NatsSession:
         self._subscriptions = Subscriptions(database, self._broker, wake)
         self._service = Service(plan.nats.service, database, self._broker) if plan.nats.service else None
         self._halt = asyncio.Event()
+        self._id = uuid.uuid4().hex
         self.running = False
 
     def halt(self) -> None:
@@ -76,6 +78,7 @@ class NatsSession:
         """Return what the database is told about this connection at each tick."""
         return {
             "connected": self.running,
+            "connection": self._id,
             "error": self._streams.trouble,
             "max_payload": self._broker.max_payload,
             "server_version": self._broker.server_version,

@@ -275,6 +275,17 @@ class TestHello:
         offline.tick()
         assert len(requests(offline, "hello")) == 1
 
+    def test_it_is_said_to_a_connection_that_followed_at_once(
+        self, db: Session, offline: InstanceRelay
+    ) -> None:
+        """No report between two connections need say that there was none."""
+        offline.tick(connection="first")
+        offline.welcome()
+        offline.tick(connection="first")
+        assert requests(offline, "hello") == []
+        offline.tick(connection="second")
+        assert len(requests(offline, "hello")) == 1
+
     def test_it_is_said_again_until_it_is_answered(
         self, db: Session, offline: InstanceRelay, owner: Session
     ) -> None:

@@ -24,13 +24,12 @@ begin
         where u.artifact_id = s.artifact_id and (s.artifact_id = candidates[1] or coalesce(s.size, 0) <= max_bytes)
         returning u.artifact_id
     ), wanted as (
-        -- what came and went unpublished is nobody's business
+        -- also what came and went: an answer may have told of it meanwhile
         select a.artifact_id, a.namespace, a.kind,
             row_number() over (partition by a.namespace, a.kind order by a.artifact_id)
                 - count(*) over (partition by a.namespace, a.kind) as place
         from taken t
         join centralcloud.artifact a using (artifact_id)
-        where a.variant is not null or a.revision > 0
     ), topics as (
         insert into centralcloud.topic as t (namespace, kind, head)
         select w.namespace, w.kind, count(*) from wanted w group by w.namespace, w.kind order by 1, 2
@@ -177,12 +176,20 @@ create or replace function centralcloud.heads(topics text[] default null) return
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(jsonb_object_agg(centralcloud.topic_name(t.namespace, t.kind), t.head), '{}')
-    from centralcloud.topic as t
-    where heads.topics is null or centralcloud.topic_name(t.namespace, t.kind) = any (heads.topics)
+    select coalesce(jsonb_object_agg(h.topic, h.head), '{}')
+    from (
+        select centralcloud.topic_name(t.namespace, t.kind) as topic, t.head
+        from centralcloud.topic as t where heads.topics is null
+        union all
+        select asked.topic, coalesce(t.head, 0)
+        from unnest(heads.topics) as asked (topic)
+        cross join lateral centralcloud.topic_parts(asked.topic) as p
+        left join centralcloud.topic as t on t.namespace = p.namespace and t.kind = p.kind
+    ) as h
 $$;
 
-comment on function centralcloud.heads(text[]) is 'Heads of topics, of all or of those given as namespace/kind.';
+comment on function centralcloud.heads(text[])
+is 'Heads of topics, of all or of those given as namespace/kind; 0 where nothing is published yet.';
 
 create or replace function centralcloud.epoch() returns text
 language sql stable security definer

@@ -78,10 +78,11 @@ begin
         bridge_version = state ->> 'bridge_version',
         connected_at = case
             when not (state ->> 'connected')::boolean then null
-            when connected then connected_at
+            when connected and connection is not distinct from state ->> 'connection' then connected_at
             else clock_timestamp()
         end,
         connected = (state ->> 'connected')::boolean,
+        connection = state ->> 'connection',
         error = state ->> 'error',
         max_payload = coalesce((state ->> 'max_payload')::integer, max_payload),
         streams = coalesce(state -> 'streams', '{}'),

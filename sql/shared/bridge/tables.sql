@@ -9,7 +9,8 @@ create table @extschema@.bridge_state (
     error text,
     max_payload integer,
     streams jsonb not null default '{}',
-    consumers jsonb not null default '{}'
+    consumers jsonb not null default '{}',
+    connection text
 );
 
 comment on table @extschema@.bridge_state is 'What the bridge of this database last reported: one row, none before the first.';
@@ -22,6 +23,8 @@ comment on column @extschema@.bridge_state.error is 'Why the bridge is not conne
 comment on column @extschema@.bridge_state.max_payload is 'Greatest message that the NATS server takes, in bytes.';
 comment on column @extschema@.bridge_state.streams is 'JetStream streams by name: created, messages, bytes, last_sequence.';
 comment on column @extschema@.bridge_state.consumers is 'JetStream consumers by name: ack_floor, pending.';
+comment on column @extschema@.bridge_state.connection
+is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';
 
 create table @extschema@.doorbell (
     only_row boolean primary key default true check (only_row),
