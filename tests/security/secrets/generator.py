@@ -1,4 +1,5 @@
-"""A labelled set: secrets of many kinds in realistic text, and harmless text that resembles them. Seeded, so it is always the same."""
+"""A labelled set: secrets of many kinds in realistic text, and harmless text like it. Seeded: it is always the same."""
+# ruff: noqa: E501 - a sample is one line
 
 import base64
 import hashlib
@@ -15,7 +16,7 @@ BASE64 = ALNUM + "+/"
 URLSAFE = ALNUM + "-_"
 HEX = "0123456789abcdef"
 BASE32 = string.ascii_uppercase + "234567"
-WORDS = (
+WORDS = (  # noqa: SIM905
     "retry backoff timeout cache index queue worker deploy cluster migration schema vacuum replica shard token parser "
     "latency budget circuit breaker idempotent handler pool session cookie header gateway proxy tenant rollback"
 ).split()
@@ -222,6 +223,19 @@ KINDS: dict[str, Kind] = {
     "docker hub": (lambda m: f"dckr_pat_{m.chars(URLSAFE, 27)}", _bare),
     "vault": (lambda m: f"hvs.{m.chars(URLSAFE, 95)}", _bare),
     "shopify": (lambda m: f"shpat_{m.chars(HEX, 32)}", _bare),
+    "xml": (lambda m: f"<dbPassword>{m.password().replace('<', '')}</dbPassword>", _alone),
+    "terraform": (lambda m: f'variable "db_password" {{ default = "{m.password()}" }}', _alone),
+    "docker login": (lambda m: f"docker login -u {m.word()} -p {m.chars(ALNUM, 12)}7 registry.acme.io", _alone),
+    "password in german": (lambda m: m.password(), _line("passwort")),
+    "stripe webhook": (lambda m: f"whsec_{m.chars(ALNUM, 32)}", _bare),
+    "unix hash": (lambda m: f"{m.word()}:$6${m.chars(ALNUM, 8)}${m.chars(ALNUM + './', 86)}:19000:0:99999:7:::", _alone),
+    "pgpass": (lambda m: f"{m.host()}:5432:app:{m.word()}:{m.chars(ALNUM, 11)}4", _alone),
+    "putty": (
+        lambda m: f"PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\n{m.chars(BASE64, 64)}", _alone
+    ),
+    "kubeconfig": (
+        lambda m: "client-key-data: " + base64.b64encode(m.pem("RSA PRIVATE KEY", 400).encode()).decode(), _alone
+    ),
     "age": (lambda m: f"AGE-SECRET-KEY-1{m.chars('QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L', 58)}", _bare),
 }
 
