@@ -1,4 +1,5 @@
 -- functions that are gone or changed their signature
+drop function if exists singularity.bridge_lock_key();
 drop function if exists singularity.bridge_outgoing(text, integer);
 drop function if exists singularity.check_artifact(text, text, jsonb, text, text[], text, boolean, vector, text);
 drop function if exists singularity.check_content(jsonb);
@@ -17,11 +18,17 @@ drop function if exists singularity.lanes_with_work();
 drop function if exists singularity.mind_topics(jsonb);
 drop function if exists singularity.next_shipment();
 drop function if exists singularity.note_failed_request(text);
+drop function if exists singularity.receive_reply(text, bytea);
 drop function if exists singularity.record_to_send(uuid, text, uuid);
 drop function if exists singularity.refresh_copies(text, jsonb, text);
 drop function if exists singularity.resend_lost_shipments();
 drop function if exists singularity.retry_set_aside();
+drop function if exists singularity.plan_filter(text, text, text[], singularity.level);
+drop function if exists singularity.search_documents(
+    text, text, text, text[], singularity.level, vector, text, integer
+);
 drop function if exists singularity.score_documents(bigint[], sparsevec, vector, text);
+drop function if exists singularity.status();
 drop function if exists singularity.store_rows(jsonb, text, boolean);
 drop function if exists singularity.take_answer(uuid, jsonb);
 drop function if exists singularity.take_back(jsonb);
@@ -39,8 +46,14 @@ drop function if exists singularity.unapplied_trouble();
 drop view singularity.outbox_entries;
 drop type singularity.own_state;
 
+-- rights are granted anew, and fewer of them
+revoke all on all tables in schema singularity from singularity_reader, singularity_writer, singularity_bridge;
+revoke all on all routines in schema singularity from singularity_reader, singularity_writer, singularity_bridge;
+
+-- include singularity/roles/tables.sql
 -- include shared/validity/tables.sql
 -- include shared/wire/tables.sql
+-- include shared/signing/tables.sql
 -- include singularity/sharing/tables.sql
 
 alter table singularity.holding rename column withdrawn_through to withdrawn_up_to;
@@ -106,13 +119,29 @@ comment on column singularity.unwanted_copy.revision is 'The revision that came 
 
 select pg_catalog.pg_extension_config_dump('singularity.unwanted_copy', '');
 
-alter table singularity.question add column findings jsonb;
-comment on column singularity.question.findings
-is 'Why it was not sent but closed: an array of objects with rule and place; null for what may be sent.';
-
 -- what was forgotten everywhere, or withdrawn, before contents took their summaries and tags with them
 update singularity.holding as h set summary = null, tags = '{}', embedding = null, contract = null
 where h.variant is not null and h.content is null;
+
+alter table singularity.authority add column public_key text;
+comment on column singularity.authority.public_key
+is 'The key that the authority signs with, an nkey: from its first welcome, or from trust_authority(). Null before.';
+
+alter table singularity.topic add column epoch text;
+comment on column singularity.topic.epoch is 'The authority''s epoch in which its head was last asked for; of another one it is asked again.';
+alter table singularity.authority add column changes bigint;
+alter table singularity.authority add column changes_known bigint;
+alter table singularity.authority add column heads_asked_at timestamptz;
+alter table singularity.authority add column synced_at timestamptz;
+alter table singularity.authority add column paused_until timestamptz;
+comment on column singularity.authority.changes is 'How often the authority''s topics have changed, as the last heartbeat told it.';
+comment on column singularity.authority.changes_known
+is 'Up to which of these changes the heads of watched topics are known here; null before the first heartbeat of an epoch, and '
+'from an authority before 0.3.';
+comment on column singularity.authority.heads_asked_at is 'When heads were last asked for; null when no request is under way.';
+comment on column singularity.authority.synced_at is 'When all of these changes were last known here.';
+comment on column singularity.authority.paused_until
+is 'Until when nothing is asked but questions, since the authority said that there were too many requests; null for no pause.';
 
 -- words
 comment on column singularity.authority.session_id
@@ -142,3 +171,21 @@ comment on column singularity.searchable.tags is 'Its tags.';
 alter table singularity.bridge_state add column connection text;
 comment on column singularity.bridge_state.connection
 is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';
+
+-- the bridge's place
+alter table singularity.bridge_state add column pid integer, add column backend_start timestamptz;
+comment on column singularity.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';
+comment on column singularity.bridge_state.backend_start is 'When that process began: no other has both.';
+
+alter table singularity.question add column asked_by name not null default session_user;
+comment on column singularity.question.asked_by is 'The login that asked it.';
+alter table singularity.question add column findings jsonb;
+comment on column singularity.question.findings
+is 'Why it was not sent but closed: an array of objects with rule and place; null for what may be sent.';
+
+-- how many groups teach a central copy and vouch for it
+alter table singularity.central_copy add column holders bigint, add column vouching bigint;
+comment on column singularity.central_copy.holders is 'Groups that taught it; null from an authority before 0.3.';
+comment on column singularity.central_copy.vouching
+is 'Groups whose outcomes were successes at least by half; null from an authority before 0.3.';
+comment on column singularity.ranked_knowledge.score is 'Rank in this recall, 0 to 1: relevance, moved by confidence, see score().';

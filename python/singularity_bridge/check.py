@@ -4,7 +4,8 @@ It changes nothing: it attaches to no database, makes no stream and sends no mes
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 import psycopg
@@ -17,27 +18,20 @@ from singularity_bridge.jetstream import JetStreamError
 from singularity_bridge.plan import Plan, StreamPlan, parse
 from singularity_bridge.settings import Settings
 
-_OTHER_BRIDGE = """
-    select a.pid
-      from pg_catalog.pg_stat_activity as a
-      join pg_catalog.pg_locks as l on l.pid = a.pid and l.locktype = 'advisory' and l.granted
-     where a.datname = pg_catalog.current_database() and a.application_name = %s
-     limit 1
-"""
+_KNOWS = "select pg_catalog.to_regprocedure(pg_catalog.format('%%I.%%s', %s::text, %s::text)) is not null"
 
-_HAS_TROUBLES = (
-    "select pg_catalog.to_regprocedure(pg_catalog.format('%%I.troubles(boolean)', %s::text)) is not null"
-)
+_PERMISSIONS = "Load what centralcloud.nats_permissions() prints into the NATS server, see operation.md."
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report; `mend` says what to do when it is not right."""
+    """One line of the report; `mend` says what to do when it is not right, or where it is only a warning."""
 
     right: bool
     what: str
     details: str
     mend: str = ""
+    warning: bool = False
 
 
 async def check(settings: Settings) -> AsyncIterator[Finding]:
@@ -75,23 +69,31 @@ async def _check_extension(connection: Connection, schema: str) -> AsyncIterator
     yield Finding(True, "extension", f"{schema} {row[0] if row else '(not packaged as an extension)'}")
     await database.require_functions(connection, schema)
     yield Finding(True, "privileges", f"{connection.info.user} may call the bridge functions")
-    other = await _other_bridge(connection, schema)
-    place = f"taken by a bridge (process {other}); another one would stand by" if other else "free"
-    yield Finding(True, "bridge's place", place)
+    if await _knows(connection, schema, "bridge_holder()"):
+        holder = await _holder(connection, schema)
+        place = f"taken ({holder}); another bridge would stand by" if holder else "free"
+        yield Finding(True, "bridge's place", place)
 
 
-async def _other_bridge(connection: Connection, schema: str) -> int | None:
-    """Return the process that holds the bridge's place."""
-    row = await (await connection.execute(_OTHER_BRIDGE, [database.application_name(schema)])).fetchone()
+async def _knows(connection: Connection, schema: str, function: str) -> bool:
+    """Whether the extension has a function; an older one may not."""
+    row = await (await connection.execute(_KNOWS, [schema, function])).fetchone()
+    return bool(row and row[0])
+
+
+async def _holder(connection: Connection, schema: str) -> str | None:
+    """Say who has the bridge's place."""
+    row = await (await connection.execute(database.call(schema, "bridge_holder", 0, "who"))).fetchone()
     return row[0] if row else None
 
 
 async def _check_troubles(connection: Connection, schema: str) -> AsyncIterator[Finding]:
     """Say what the database itself says is wrong, also of a bridge that has its place; an older one says nothing."""
-    known = await (await connection.execute(_HAS_TROUBLES, [schema])).fetchone()
-    if not (known and known[0]):
+    if not await _knows(connection, schema, "troubles(boolean)"):
         return
-    watched = await _other_bridge(connection, schema) is not None
+    watched = (
+        await _knows(connection, schema, "bridge_holder()") and await _holder(connection, schema) is not None
+    )
     row = await (await connection.execute(database.call(schema, "troubles", 1), [watched])).fetchone()
     for trouble in row[0] if row else []:
         what, _, mend = trouble.rpartition(": ")
@@ -123,9 +125,15 @@ async def _check_nats(settings: Settings, plan: Plan) -> AsyncIterator[Finding]:
     try:
         await broker.connect(settings)
         yield _check_version(broker)
+        if settings.cleartext_urls:
+            details = f"everything goes unencrypted to {', '.join(settings.cleartext_urls)}"
+            mend = "Use tls:// (NATS_URL), with --tls-ca where your own authority signed the server's certificate."
+            yield Finding(True, "TLS", details, mend, warning=True)
         async for finding in _check_jetstream(broker, plan):
             yield finding
         yield await _check_permissions(broker, plan)
+        if plan.probes.must_not_publish:
+            yield await _check_denials(broker, plan, bool(settings.remote_urls))
     except FatalError as error:
         yield Finding(False, "NATS", error.message, error.hint)
     except BrokerLost as error:
@@ -147,6 +155,10 @@ def _check_version(broker: Broker) -> Finding:
 async def _check_jetstream(broker: Broker, plan: Plan) -> AsyncIterator[Finding]:
     for stream in plan.nats.streams:
         yield await _check_stream(broker, stream)
+        if await _is_lenient(broker, stream):
+            mend = "Configure jetstream { strict: true } in the NATS server, which is its default."
+            details = "not strict: who names its API as the place for an answer has the rights of who answers"
+            yield Finding(False, "JetStream", details, mend)
     if not plan.nats.streams:
         try:
             await jetstream.request(broker, "INFO")
@@ -181,8 +193,16 @@ async def _check_stream(broker: Broker, plan: StreamPlan) -> Finding:
     return Finding(True, what, f"{state['messages']} messages, {state['bytes']} bytes")
 
 
+async def _is_lenient(broker: Broker, plan: StreamPlan) -> bool:
+    """Say whether JetStream takes a request that it does not understand."""
+    with contextlib.suppress(JetStreamError):
+        await jetstream.request(broker, f"STREAM.INFO.{plan.name}", {"singularity": "check"})
+        return True
+    return False
+
+
 async def _check_permissions(broker: Broker, plan: Plan) -> Finding:
-    """Subscribe to everything and to an inbox; the server complains of what it does not permit."""
+    """Subscribe to everything and to an inbox, and publish; the server complains of what it does not permit."""
     service = plan.nats.service
     subjects = {*plan.subscriptions, *(subject for _, subject in (service.endpoints if service else ()))}
     for subject in sorted(subjects):
@@ -190,12 +210,45 @@ async def _check_permissions(broker: Broker, plan: Plan) -> Finding:
             await broker.subscribe(subject, _ignore)
         except UnsendableError as error:
             broker.denied.append(f"{subject}: {error}")
+    await _probe(broker, plan.probes.may_publish)
+    if broker.denied:
+        return Finding(False, "permissions", "; ".join(broker.denied), _PERMISSIONS)
+    published = len(plan.probes.may_publish)
+    details = f"{len(subjects)} subjects can be subscribed to, {published} published to"
+    return Finding(True, "permissions", details)
+
+
+async def _check_denials(broker: Broker, plan: Plan, remote: bool) -> Finding:
+    """Try what this user must not do: to speak and listen in the name of others, and to empty the stream."""
+    probes = plan.probes
+    broker.denied.clear()
+    for subject in probes.must_not_subscribe:
+        await broker.subscribe(subject, _ignore)
+    await _probe(broker, probes.must_not_publish)
+    tried = [
+        *(("publish", subject) for subject in probes.must_not_publish),
+        *(("subscription", subject) for subject in probes.must_not_subscribe),
+    ]
+    permitted = [
+        f"{verb} to {subject}"
+        for verb, subject in tried
+        if not any(f'{verb} to "{subject.lower()}"' in text for text in broker.denied)
+    ]
+    what = "others' subjects"
+    if not permitted:
+        return Finding(True, what, f"{len(tried)} subjects that are not this user's are denied")
+    if len(permitted) < len(tried):
+        return Finding(False, what, f"permitted and must not be: {'; '.join(permitted)}", _PERMISSIONS)
+    details = "this NATS server lets everybody who reaches it speak as anybody and read everything"
+    return Finding(not remote, what, details, _PERMISSIONS, warning=not remote)
+
+
+async def _probe(broker: Broker, subjects: Iterable[str]) -> None:
+    """Publish what nobody takes for a message: no stream has that name, and the JetStream API wants JSON."""
+    for subject in subjects:
+        await broker.publish(subject, b"{", {"Nats-Expected-Stream": "singularity check"})
     await broker.flush()
     await asyncio.sleep(0)
-    if broker.denied:
-        mend = "Give this user the permissions that the README's chapter on NATS lists."
-        return Finding(False, "permissions", "; ".join(broker.denied), mend)
-    return Finding(True, "permissions", f"{len(subjects)} subjects can be subscribed to")
 
 
 async def _ignore(_: object) -> None:

@@ -6,7 +6,7 @@ Every call is one statement in autocommit mode: its transaction is committed whe
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, Self
 
@@ -49,6 +49,8 @@ FUNCTIONS = (
     "bridge_tick(jsonb)",
     "bridge_detach()",
 )
+SIGNING = ("bridge_serve(text, bytea, jsonb)", "bridge_signing_keys()")
+"""What an extension before 0.3 has not: its messages are not signed."""
 
 _SCHEMAS = """
     select n.nspname::text
@@ -66,6 +68,9 @@ _PRIVILEGES = """
       join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
      where n.nspname = %s
 """
+
+
+_LIMIT = "select pg_catalog.set_config('statement_timeout', %s, true)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +96,20 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A core message to publish after received messages were applied."""
+    """A core message to publish after received messages were applied.
 
+    Without a subject it says of a message that it is not applied yet and to be delivered again after the delay.
+    """
+
+    message: int
     subject: str
     headers: dict[str, str]
     payload: bytes
+
+    @property
+    def delay_s(self) -> float:
+        """How long the message has to wait; 0 when it was applied."""
+        return 0.0 if self.subject else float(self.headers["delay_ms"]) / 1000
 
 
 async def connect(conninfo: str) -> Connection:
@@ -137,8 +151,11 @@ async def find_schema(connection: Connection, wanted: str | None) -> str:
     return wanted or schemas[0]
 
 
-async def require_functions(connection: Connection, schema: str) -> None:
-    """Raise FatalError unless every bridge function is there and may be called by this user."""
+async def require_functions(connection: Connection, schema: str) -> bool:
+    """Raise FatalError unless every bridge function is there and may be called by this user.
+
+    Returns whether the extension has those for signed messages.
+    """
     allowed: dict[str, bool] = dict(await (await connection.execute(_PRIVILEGES, [schema])).fetchall())
     if missing := [function for function in FUNCTIONS if function not in allowed]:
         raise FatalError(
@@ -146,23 +163,25 @@ async def require_functions(connection: Connection, schema: str) -> None:
             f"Update it: ALTER EXTENSION {schema} UPDATE.",
         )
     user = connection.info.user
-    if denied := [function for function in FUNCTIONS if not allowed[function]]:
+    signing = all(function in allowed for function in SIGNING)
+    if denied := [name for name in (*FUNCTIONS, *(SIGNING if signing else ())) if not allowed[name]]:
         raise FatalError(
             f"the user {user} has no privilege to call {schema}.{denied[0]}",
             f"Make it a member of the bridge's role: GRANT {schema}_bridge TO {user}.",
         )
+    return signing
 
 
 class Control:
-    """The control connection. It holds the bridge's lock and listens to the bell.
+    """The control connection. It holds the bridge's place and listens to the bell.
 
     Methods raise DatabaseLost when the connection is gone or does not answer in time, psycopg.Error when a
     call failed on a working connection.
     """
 
-    def __init__(self, connection: Connection, schema: str) -> None:
+    def __init__(self, connection: Connection, schema: str, *, signing: bool) -> None:
         self._connection = connection
-        self.schema = schema
+        self.schema, self.signing = schema, signing
         self.rung = asyncio.Event()
         connection.add_notify_handler(lambda _: self.rung.set())
 
@@ -174,13 +193,13 @@ class Control:
         try:
             try:
                 schema = await find_schema(connection, extension)
-                await require_functions(connection, schema)
+                signing = await require_functions(connection, schema)
                 await connection.execute(
                     "select set_config('application_name', %s, false)", [application_name(schema)]
                 )
             except psycopg.Error as error:
                 _raise_opening(error)
-            yield cls(connection, schema)
+            yield cls(connection, schema, signing=signing)
         finally:
             await connection.close()
 
@@ -190,8 +209,8 @@ class Control:
         info = self._connection.info
         return f"{info.dbname} at {info.host or 'local socket'}:{info.port}"
 
-    async def attach(self) -> tuple[Plan | None, int]:
-        """Take the bridge's place: (plan, 0), or (None, process id of the bridge that has it).
+    async def attach(self) -> tuple[Plan | None, str]:
+        """Take the bridge's place: (plan, ""), or (None, who has it).
 
         Raises FatalError when the database does not want this bridge.
         """
@@ -200,8 +219,9 @@ class Control:
         except psycopg.Error as error:
             _raise_opening(error)
         if answer["attached"]:
-            return parse(answer["plan"]), 0
-        return None, answer["holder"] or 0
+            return parse(answer["plan"]), ""
+        # an older extension knows the process only
+        return None, answer.get("who") or f"process {answer['holder']}"
 
     async def listen(self, bell: str) -> None:
         """Hear the bell from now on."""
@@ -262,13 +282,13 @@ class Database:
     Methods raise DatabaseLost or psycopg.Error like Control's.
     """
 
-    def __init__(self, pool: AsyncConnectionPool[Connection], schema: str) -> None:
+    def __init__(self, pool: AsyncConnectionPool[Connection], schema: str, *, signing: bool) -> None:
         self._pool = pool
-        self._schema = schema
+        self._schema, self._signing = schema, signing
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, conninfo: str, schema: str) -> AsyncIterator[Self]:
+    async def open(cls, conninfo: str, schema: str, *, signing: bool) -> AsyncIterator[Self]:
         """Open the pool; it is closed at the end."""
         pool = AsyncConnectionPool(
             conninfo,
@@ -281,7 +301,7 @@ class Database:
         )
         await pool.open()
         try:
-            yield cls(pool, schema)
+            yield cls(pool, schema, signing=signing)
         finally:
             await pool.close(CLOSE_TIMEOUT_S)
 
@@ -317,7 +337,7 @@ class Database:
     async def receive(self, messages: Sequence[Incoming]) -> list[Publication]:
         """Apply messages in one transaction; returns what to publish now that it is committed."""
         columns = sql.SQL(
-            "select subject, headers, payload from {}(%s::text[], %b::bytea[], %s::text[]::jsonb[])"
+            "select message, subject, headers, payload from {}(%s::text[], %b::bytea[], %s::text[]::jsonb[])"
         )
         statement = columns.format(sql.Identifier(self._schema, "bridge_receive"))
         parameters = (
@@ -326,18 +346,40 @@ class Database:
             [json.dumps(message.meta) for message in messages],
         )
         rows = await self._rows(statement, parameters)
-        return [Publication(subject, _texts(headers), payload or b"") for subject, headers, payload in rows]
+        return [
+            Publication(message, subject or "", _texts(headers), payload or b"")
+            for message, subject, headers, payload in rows
+        ]
 
-    async def serve(self, subject: str, payload: bytes) -> bytes:
-        """Answer one service request."""
-        rows = await self._rows(call(self._schema, "bridge_serve", 2), (subject, payload))
-        return bytes(rows[0][0] or b"")
+    async def serve(self, request: Incoming, timeout_s: float) -> bytes | None:
+        """Return the answer to a service request, None when it is not to be answered.
 
-    async def _rows(self, statement: sql.Composed, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        After the time it ends with psycopg.errors.QueryCanceled.
+        """
+        parameters: list[object] = [request.subject, request.payload]
+        if self._signing:
+            parameters.append(Jsonb(request.meta))
+        rows = await self._rows(call(self._schema, "bridge_serve", len(parameters)), parameters, timeout_s)
+        answer = rows[0][0]
+        return None if answer is None else bytes(answer)
+
+    async def signing_keys(self) -> list[tuple[int, bytes]]:
+        """Return number and seed of the keys to sign with; an extension before 0.3 has none."""
+        if not self._signing:
+            return []
+        statement = call(self._schema, "bridge_signing_keys", 0, "signing_key_id, seed")
+        return [(number, bytes(seed)) for number, seed in await self._rows(statement, [])]
+
+    async def _rows(
+        self, statement: sql.Composed, parameters: Sequence[object], timeout_s: float | None = None
+    ) -> list[tuple[Any, ...]]:
         try:
-            async with self._pool.connection() as connection:
+            async with self._pool.connection() as connection, AsyncExitStack() as stack:
                 # Binary results: bytea comes as it is instead of twice as long in hex.
                 cursor = connection.cursor(binary=True)
+                if timeout_s is not None:
+                    await stack.enter_async_context(connection.transaction())
+                    await cursor.execute(_LIMIT, [f"{timeout_s * 1000:.0f}"])
                 await cursor.execute(statement, parameters)
                 return await cursor.fetchall()
         except PoolTimeout as error:

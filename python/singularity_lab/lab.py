@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from singularity_lab.bridge import Bridge
+from singularity_lab.credentials import Registry
 from singularity_lab.nats_server import NatsServer
 from singularity_lab.places import remove, scratch_folder
 from singularity_lab.postgres import Cluster
@@ -22,10 +23,16 @@ from singularity_lab.process import Process
 Extension = Literal["singularity", "centralcloud"]
 P = TypeVar("P", bound=Process)
 
-# Who a login role made for a database is: a member of the extension's group of that name, or of none.
-_MEMBERSHIPS: Mapping[Extension, Mapping[str, str | None]] = {
-    "singularity": {"user": "writer", "viewer": "reader", "relay": "bridge", "stranger": None},
-    "centralcloud": {"user": "curator", "viewer": "reader", "relay": "bridge", "stranger": None},
+# Who a login role made for a database is: a member of the extension's groups of these names, as far as there are such:
+# before 0.3 there was no admin, and a writer or curator could do it all.
+_MEMBERSHIPS: Mapping[Extension, Mapping[str, Sequence[str]]] = {
+    "singularity": {"user": ("writer", "admin"), "viewer": ("reader",), "relay": ("bridge",), "stranger": ()},
+    "centralcloud": {
+        "user": ("curator", "admin"),
+        "viewer": ("reader",),
+        "relay": ("bridge",),
+        "stranger": (),
+    },
 }
 
 
@@ -33,7 +40,7 @@ _MEMBERSHIPS: Mapping[Extension, Mapping[str, str | None]] = {
 class Database:
     """A database with one of the extensions, and ordinary login roles to use it with.
 
-    `user` may do what people do (a writer or curator), `viewer` may only read, `relay` is the bridge's role
+    `user` may do all that people do (an administrator), `viewer` may only read, `relay` is the bridge's role
     and `stranger` belongs to no group. The roles are named `<roles>_user` and so on.
     """
 
@@ -44,7 +51,7 @@ class Database:
 
     @property
     def user(self) -> str:
-        """The role of a person: member of singularity_writer or centralcloud_curator."""
+        """The role of a person: member of singularity_admin or centralcloud_admin."""
         return f"{self.roles}_user"
 
     @property
@@ -82,14 +89,14 @@ class Database:
     def create_roles(self) -> None:
         """Create the login roles that are not there yet; the group roles must be."""
         with self.connect_superuser() as connection:
-            for suffix, group in _MEMBERSHIPS[self.extension].items():
-                role = sql.Identifier(f"{self.roles}_{suffix}")
-                known = "select from pg_roles where rolname = %s"
-                if connection.execute(known, [f"{self.roles}_{suffix}"]).rowcount == 0:
-                    connection.execute(sql.SQL("create role {} login").format(role))
-                if group is not None:
-                    group_role = sql.Identifier(f"{self.extension}_{group}")
-                    connection.execute(sql.SQL("grant {} to {}").format(group_role, role))
+            known = {name for (name,) in connection.execute("select rolname from pg_roles")}
+            for suffix, groups in _MEMBERSHIPS[self.extension].items():
+                role = f"{self.roles}_{suffix}"
+                if role not in known:
+                    connection.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
+                for group in known & {f"{self.extension}_{group}" for group in groups}:
+                    grant = sql.SQL("grant {} to {}").format(sql.Identifier(group), sql.Identifier(role))
+                    connection.execute(grant)
 
 
 class Lab:
@@ -104,6 +111,7 @@ class Lab:
         self.logs = self.folder / "logs"
         self._parts = ExitStack()
         self._clusters: dict[str, Cluster] = {}
+        self._registries: dict[str, Registry] = {}
 
     def start(self, part: P) -> P:
         """Start a part and end it with the lab."""
@@ -117,10 +125,31 @@ class Lab:
             self._clusters[name] = self.start(cluster)
         return self._clusters[name]
 
-    def nats(self, name: str = "nats", *, configuration: str = "") -> NatsServer:
-        """Start a NATS server."""
-        folder = self.folder / name
-        return self.start(NatsServer(name, folder=folder, log=self._log(name), configuration=configuration))
+    def nats(
+        self, name: str = "nats", *, configuration: str = "", secure: bool = True, tls: bool = False
+    ) -> NatsServer:
+        """Start a NATS server that lets in whom the authority's registry names, or everybody unless `secure`."""
+        server = NatsServer(
+            name,
+            folder=self.folder / name,
+            log=self._log(name),
+            configuration=configuration,
+            secure=secure,
+            tls=tls,
+        )
+        self._registries[name] = Registry(server)
+        return self.start(server)
+
+    def registry(self, nats: NatsServer) -> Registry:
+        """Return who is admitted to a NATS server."""
+        return self._registries[nats.name]
+
+    def nats_options(self, database: Database, nats: NatsServer) -> list[str]:
+        """Return the options by which a bridge speaks for a database, which is admitted first where it must be."""
+        options = nats.bridge_options()
+        if nats.operator:
+            options += ["--nkey", str(self.registry(nats).admit(database).seed)]
+        return options
 
     def instance(self, name: str = "instance", *, cluster: Cluster | None = None) -> Database:
         """Create a database with the extension singularity and its login roles."""
@@ -129,6 +158,11 @@ class Lab:
     def authority(self, name: str = "authority", *, cluster: Cluster | None = None) -> Database:
         """Create a database with the extension centralcloud and its login roles."""
         return self._database(name, "centralcloud", cluster)
+
+    def readmit(self, bridge: Bridge, database: Database, nats: NatsServer) -> None:
+        """Give a database that is another instance now a NATS user of its own, and start its bridge with it."""
+        bridge.options = tuple(self.nats_options(database, nats))
+        bridge.restart()
 
     def bridge(
         self,
@@ -139,9 +173,14 @@ class Lab:
         options: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> Bridge:
-        """Start a bridge for a database, as its role `relay`; `nats` is a server or an URL."""
+        """Start a bridge for a database, as its role `relay`; `nats` is a server or an URL.
+
+        A secured server wants the authority's bridge first.
+        """
         name = name or f"bridge-{database.name}"
         url = nats if isinstance(nats, str) else nats.url
+        if not isinstance(nats, str):
+            options = [*self.nats_options(database, nats), *options]
         dsn = database.dsn(database.relay)
         bridge = Bridge(dsn, url, self._log(name), name=name, options=options, environment=environment)
         return self.start(bridge)

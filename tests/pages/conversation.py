@@ -8,11 +8,12 @@ from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
+from tests.kit.keys import key_of
 from tests.kit.message import Message
 from tests.kit.queries import value
 from tests.kit.relay import Relay
 
-from singularity_lab import Database
+from singularity_lab import Database, wait_until
 
 Body = dict[str, Any]
 STREAM = {
@@ -93,8 +94,10 @@ class Conversation:
         self.teach()
         self.take_back()
         self.refuse()
+        self.miss()
         self.ask_questions()
         self.compare()
+        self.change_key()
 
     def teach(self) -> None:
         """Contribute holdings and evidence, which are confirmed and pushed."""
@@ -117,6 +120,18 @@ class Conversation:
         body["records"][0]["summary"] = "x" * 5000
         spoiled = replace(message, payload=json.dumps(body).encode())
         self.instance.give(self.note("message", self.authority.give([spoiled])))
+        self.settle()
+        self.there.execute("select centralcloud.set_quota(instance_id) from centralcloud.instance")
+        self.settle()
+
+    def miss(self) -> None:
+        """Lose a heartbeat with what changed."""
+        self.here.execute("select singularity.learn('pattern', 'missed', '1')")
+        self.contribute()
+        self.publish()
+        self.there.execute("update centralcloud.publisher set heads_sent_at = null")
+        self.authority.take("heartbeat")
+        self.there.execute("update centralcloud.publisher set heads_sent_at = null")
         self.settle()
 
     def ask_questions(self) -> None:
@@ -148,6 +163,13 @@ class Conversation:
         )
         self.here.execute("select singularity.want_comparison()")
         self.settle()
+
+    def change_key(self) -> None:
+        """Have the authority tell of another key."""
+        self.there.execute("select centralcloud.rotate_key()")
+        self.authority.tick(public_keys={"1": key_of("former"), "2": key_of("present")})
+        wait_until(lambda: "heartbeat" in self.authority.arm(), message="the next heartbeat")
+        self.note("message", self.authority.take("heartbeat"))
 
 
 def wire_types(connection: psycopg.Connection, schema: str) -> dict[str, dict[str, str]]:

@@ -10,6 +10,8 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from singularity_lab import NatsServer
+
 
 class Wire:
     """A client of its own in a thread of its own; `heard` grows while the block runs.
@@ -18,9 +20,10 @@ class Wire:
     stream for is still delivered, to nobody: it comes again after the consumer's patience.
     """
 
-    def __init__(self, url: str, subject: str = "singularity.contribute.*") -> None:
+    def __init__(self, server: NatsServer, subject: str = "singularity.contribute.*") -> None:
         self.heard: list[tuple[str, bytes]] = []
-        self._url, self._subject = url, subject
+        self.messages: list[Msg] = []
+        self._server, self._subject = server, subject
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._client: Client | None = None
@@ -33,6 +36,18 @@ class Wire:
         """Publish, and return when the server has it all."""
         self._run(self._say(messages))
 
+    def publish(
+        self, subject: str, payload: bytes, *, reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        """Publish one message with all that it may have, and return when the server has it."""
+        self._run(self._publish(subject, payload, reply, headers))
+
+    async def _publish(
+        self, subject: str, payload: bytes, reply: str, headers: dict[str, str] | None
+    ) -> None:
+        await self._connected().publish(subject, payload, reply=reply, headers=headers)
+        await self._connected().flush(timeout=30)
+
     async def _say(self, messages: tuple[tuple[str, bytes], ...]) -> None:
         client = self._connected()
         for subject, payload in messages:
@@ -40,12 +55,13 @@ class Wire:
         await client.flush(timeout=30)
 
     async def _open(self) -> None:
-        self._client = await nats.connect(self._url)
+        self._client = await nats.connect(**self._server.client_options())
         await self._client.subscribe(self._subject, cb=self._hear)
         await self._client.flush()
 
     async def _hear(self, message: Msg) -> None:
         self.heard.append((message.subject, message.data))
+        self.messages.append(message)
 
     def _connected(self) -> Client:
         assert self._client is not None

@@ -15,16 +15,30 @@ begin
             -- in this order for ever: what is equal must stay so after an upgrade, and nulls leave no trace
             md5(concat_ws('|', r.variant, r.withdrawn_up_to, r.summary, r.tags, r.uses, r.successes, r.failures,
                 extract(epoch from r.last_used_at))) as state_hash,
-            (centralcloud.record_refusal(r)).reason
+            (centralcloud.record_refusal(r)).reason as invalid
         from unnest(speakers, bodies) with ordinality as b (speaker, body, n)
         cross join lateral jsonb_array_elements(b.body -> 'records') with ordinality as e
         cross join lateral centralcloud.read_record(e.value) as r
+    ), forbidden as (
+        select s.speaker, a.namespace
+        from (select speaker, array_agg(distinct (record).namespace) as namespaces from read group by speaker) as s
+        cross join lateral centralcloud.access_of(s.speaker, s.namespaces) as a
+        where not a.may_contribute
+    ), judged as (
+        select r.*, coalesce(r.invalid, case
+            -- what somebody gave he may take back
+            when f.speaker is not null and not (r.record_type = 'holding' and (r.record).variant is null and exists (
+                select from centralcloud.holding h where h.artifact_id = r.artifact_id and h.instance_id = r.speaker
+            )) then format('this instance may not contribute to the namespace %s', f.namespace)
+        end) as reason
+        from read as r
+        left join forbidden as f on r.speaker = f.speaker and (r.record).namespace = f.namespace
     ), together as (
         select
             r.*,
             max(r.version) over same_key as greatest_version,
             min(r.state_hash) over same_version <> max(r.state_hash) over same_version as differs
-        from read r
+        from judged r
         window
             same_key as (
                 partition by r.reason is null, r.artifact_id, r.speaker, r.record_type, r.variant, r.incarnation
@@ -155,7 +169,9 @@ begin
         i.message, centralcloud.receipt_subject(i.instance_id),
         centralcloud.receipt(
             jsonb_agg(centralcloud.verdict_of(i.artifact_id, i.record, i.verdict, i.reason)),
-            jsonb_object_agg(t.topic, coalesce(heads -> t.topic, '0')) filter (where i.verdict <> 'refused')
+            centralcloud.readable_heads(i.instance_id, coalesce(
+                jsonb_object_agg(t.topic, coalesce(heads -> t.topic, '0')) filter (where i.verdict <> 'refused'), '{}'
+            ))
         )
     from unnest(incoming) as i
     cross join lateral (
@@ -286,7 +302,7 @@ is 'The instance of a message; raises 42501 when subject and payload name differ
 create or replace function centralcloud.subject_instance(subject text) returns uuid
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
-as $$ select (regexp_match(subject, '\.([0-9a-f-]{36})$'))[1]::uuid $$;
+as $$ select (regexp_match(subject, '\.([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$'))[1]::uuid $$;
 
 comment on function centralcloud.subject_instance(text)
 is 'The instance in whose name a message came: the last token of its subject, which the broker''s permissions vouch for.';

@@ -82,6 +82,7 @@ begin
                 -- tags and counters are those of all instances together
                 @extschema@.summary_refusal(given.summary), @extschema@.tags_refusal(given.tags, max_tags => null),
                 case when not coalesce(given.successes between 0 and given.uses, false)
+                    or given.holders < 0 or given.vouching < 0
                     then @extschema@.refuse('22023', 'counters do not add up') end
             )
         end

@@ -1,5 +1,30 @@
 -- The instance's half of the bridge's contract: what to have, what to send, what to do with what comes.
 
+create or replace function singularity.bridge_probes(me uuid) returns jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_build_object(
+        'may_publish', jsonb_build_array(p.prefix || '.contribute.' || me, p.prefix || '.centralcloud.check.' || me),
+        'must_not_publish', jsonb_build_array(
+            p.prefix || '.contribute.' || p.nobody, p.prefix || '.centralcloud.check.' || p.nobody,
+            p.prefix || '.receipt.' || p.nobody, p.prefix || '.refined.CHECK.CHECK',
+            p.prefix || '.inbox.' || p.nobody || '.check', '$JS.API.STREAM.PURGE.' || singularity.stream_name(),
+            '$JS.API.STREAM.MSG.GET.' || singularity.stream_name()
+        ),
+        'must_not_subscribe', jsonb_build_array(
+            p.prefix || '.contribute.*', p.prefix || '.receipt.' || p.nobody, p.prefix || '.inbox.' || p.nobody || '.>',
+            p.prefix || '.centralcloud.*.' || p.nobody
+        )
+    )
+    from (
+        select singularity.get_setting('subject_prefix') as prefix, '00000000-0000-0000-0000-000000000000' as nobody
+    ) as p
+$$;
+
+comment on function singularity.bridge_probes(uuid)
+is 'Subjects by which `singularity-bridge check` tries NATS permissions: what is published there does nothing.';
+
 create or replace function singularity.bridge_plan() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -31,7 +56,9 @@ begin
             from singularity.topic t
             where singularity.sharing_of(t.namespace) <> 'private'
         ), '[]'),
-        'service', null
+        'signing_keys', singularity.signing_keys(),
+        'service', null,
+        'probes', singularity.bridge_probes(me)
     ));
 end
 $$;
@@ -43,7 +70,9 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    update singularity.authority set welcomed_at = null, hello_sent_at = null, session_id = gen_random_uuid();
+    update singularity.authority set
+        welcomed_at = null, hello_sent_at = null, heads_asked_at = null, paused_until = null,
+        session_id = gen_random_uuid();
     update singularity.topic set requested_at = null;
     update singularity.comparison set requested_at = null;
     perform singularity.restore_indexes();
@@ -71,8 +100,10 @@ begin
     if exists (select from singularity.due_questions()) then
         queues := array_append(queues, 'question');
     end if;
-    if singularity.hello_is_due() or exists (select from singularity.topics_to_fetch())
-        or singularity.comparison_is_due() then
+    if singularity.hello_is_due() or not singularity.is_paused() and (
+        singularity.heads_are_due() or exists (select from singularity.topics_to_fetch())
+        or singularity.comparison_is_due()
+    ) then
         queues := array_append(queues, 'sync');
     end if;
     if singularity.may_contribute() and (
@@ -107,6 +138,12 @@ begin
             return query
             select h.message_id, 'request', service || 'hello.' || me, null::jsonb, h.payload, 5000
             from singularity.next_hello() as h;
+            if singularity.is_paused() then
+                return;
+            end if;
+            return query
+            select w.message_id, 'request', service || 'heads.' || me, null::jsonb, w.payload, 10000
+            from singularity.next_heads_request() as w;
             return query
             select c.message_id, 'request', service || 'changes.' || me, null::jsonb, c.payload, 10000
             from singularity.next_change_requests(max_messages) as c;
@@ -153,14 +190,14 @@ declare
 begin
     perform singularity.note_batches(results);
     for result in
-        select r.message_id, r.ok, decode(r.reply, 'base64') as reply
-        from jsonb_to_recordset(results) as r (message_id text, ok boolean, reply text)
+        select r.message_id, r.ok, decode(r.reply, 'base64') as reply, r.error, r.signer
+        from jsonb_to_recordset(results) as r (message_id text, ok boolean, reply text, error text, signer text)
         where r.message_id not like 'contribution:%'
     loop
         if result.ok then
-            perform singularity.receive_reply(result.message_id, result.reply);
+            perform singularity.receive_reply(result.message_id, result.reply, result.signer);
         else
-            perform singularity.retry_request(result.message_id);
+            perform singularity.retry_request(result.message_id, result.error);
         end if;
     end loop;
 end
@@ -168,23 +205,38 @@ $$;
 
 comment on function singularity.bridge_result(jsonb) is 'Takes what became of messages that were sent: acknowledgements, replies and failures.';
 
-create or replace function singularity.receive_reply(message_id text, payload bytea) returns void
+create or replace function singularity.receive_reply(message_id text, payload bytea, signer text) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    reason text := singularity.reply_rejection_reason(message_id, signer);
+    body jsonb;
 begin
-    perform singularity.apply_reply(message_id, singularity.decode_message(payload));
+    if reason is null then
+        body := singularity.decode_message(payload);
+        if body ->> 'request' is distinct from split_part(message_id, ':', 2) then
+            reason := 'request';
+        end if;
+    end if;
+    if reason is not null then
+        perform singularity.count_rejection(reason, 'reply to ' || message_id, signer),
+            singularity.retry_request(message_id);
+        return;
+    end if;
+    perform singularity.apply_reply(message_id, body), singularity.note_authority_key(signer);
 exception when others then
     if singularity.is_transient(sqlstate) then
         raise;
     end if;
     perform singularity.keep_dead_letter('reply to ' || message_id, payload, null, sqlstate, sqlerrm),
-        singularity.retry_request(message_id);
+        singularity.retry_request(message_id, sqlerrm);
 end
 $$;
 
-comment on function singularity.receive_reply(text, bytea)
-is 'Applies the authority''s reply to a request; one that cannot be applied becomes a dead letter and the request is tried again.';
+comment on function singularity.receive_reply(text, bytea, text)
+is 'Applies the authority''s reply to a request, given with its signer. The request is tried again after one that is not authentic, '
+'which is counted and dropped, and after one that cannot be applied, which becomes a dead letter.';
 
 create or replace function singularity.apply_reply(message_id text, body jsonb) returns void
 language plpgsql security definer
@@ -195,16 +247,14 @@ declare
     about text := split_part(message_id, ':', 1);
     request text := split_part(message_id, ':', 2);
 begin
-    if body ->> 'request' is distinct from (case about when 'hello' then 'hello' else request end) then
-        raise exception using errcode = 'invalid_parameter_value',
-            message = format('reply to request %L came for %L', body ->> 'request', message_id);
-    end if;
     perform singularity.hear_authority(body ->> 'epoch'), singularity.hear_of_twin((body ->> 'twin')::boolean);
     case about || ' ' || (body ->> 'type')
         when 'question answer' then
             perform singularity.apply_answer(request::uuid, body);
         when 'changes changes' then
             perform singularity.apply_changes(body);
+        when 'heads heads' then
+            perform singularity.apply_heads(body);
         when 'hello welcome' then
             perform singularity.apply_welcome(body);
         when 'digest digest' then
@@ -220,23 +270,30 @@ $$;
 
 comment on function singularity.apply_reply(text, jsonb) is 'Applies the authority''s reply to a request.';
 
-create or replace function singularity.retry_request(message_id text) returns void
+create or replace function singularity.retry_request(message_id text, error text) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
 declare
     request text := split_part(message_id, ':', 2);
+    seconds constant integer := (regexp_match(error, '^429: .* in ([0-9]{1,4}) s'))[1];
 begin
+    update singularity.authority a set paused_until = clock_timestamp() + least(seconds, 60) * interval '1 second'
+    where seconds is not null;
     case split_part(message_id, ':', 1)
         when 'question' then perform singularity.retry_question(request::uuid);
         when 'changes' then perform singularity.retry_changes(request);
+        when 'heads' then perform singularity.retry_heads();
         when 'digest' then perform singularity.retry_comparison();
         else null; -- a hello is said again by itself
     end case;
 end
 $$;
 
-comment on function singularity.retry_request(text) is 'A request without an answer is tried again after a pause.';
+comment on function singularity.retry_request(text, text)
+is 'A request without an answer is tried again after a pause; when there were too many, nothing but questions and hellos is asked until '
+'the time that the authority said, a minute at most.';
 
 create or replace function singularity.apply_messages(subjects text[], bodies jsonb[], meta jsonb[])
 returns table (subject_number integer, subject text, headers jsonb, payload bytea)
@@ -248,6 +305,12 @@ declare
     records jsonb;
     body jsonb;
 begin
+    for i in 1 .. cardinality(bodies) loop
+        if not singularity.belongs_on(subjects[i], bodies[i]) then
+            perform singularity.count_rejection('subject', subjects[i], meta[i] ->> 'signer');
+            bodies[i] := null;
+        end if;
+    end loop;
     select jsonb_agg(r.value) into records
     from unnest(bodies) as b (body)
     cross join lateral jsonb_array_elements(b.body -> 'records') as r
@@ -257,21 +320,27 @@ begin
     end if;
     for i in 1 .. cardinality(bodies) loop
         body := bodies[i];
+        continue when body is null;
         if subjects[i] like 'reply to %' then
             -- replayed: nobody else can publish on a subject with blanks
             perform singularity.apply_reply(substr(subjects[i], 10), body);
+            continue;
+        end if;
+        if body ->> 'type' = 'key' then
+            perform singularity.follow_authority_key(body ->> 'public_key');
             continue;
         end if;
         perform singularity.hear_authority(body ->> 'epoch');
         case body ->> 'type'
             when 'receipt' then
                 perform singularity.watch_topics(body -> 'heads');
+                if (body ->> 'retry_refused')::boolean then
+                    perform singularity.retry_refused();
+                end if;
             when 'refined' then
                 perform singularity.apply_refined(body);
             when 'heads' then
-                perform singularity.hear_heads(body -> 'heads');
-                update singularity.authority set
-                    stream_created = body ->> 'stream_created', stream_passed = (body ->> 'stream_passed')::bigint;
+                perform singularity.hear_heartbeat(body);
             else
                 raise exception using errcode = 'feature_not_supported',
                     message = format('message of unknown type %L', body ->> 'type');
@@ -299,10 +368,9 @@ as $$ select null::text, null::jsonb, null::bytea where false $$;
 
 comment on function singularity.answer_poison(text, bytea, text) is 'An instance answers nothing to a message that it cannot apply.';
 
-create or replace function singularity.bridge_serve(subject text, payload bytea) returns bytea
+create or replace function singularity.bridge_serve(subject text, payload bytea, meta jsonb) returns bytea
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $$
 begin
     raise exception using errcode = 'feature_not_supported',
@@ -310,4 +378,11 @@ begin
 end
 $$;
 
-comment on function singularity.bridge_serve(text, bytea) is 'An instance serves no requests: always raises 0A000.';
+comment on function singularity.bridge_serve(text, bytea, jsonb) is 'An instance serves no requests: always raises 0A000.';
+
+create or replace function singularity.bridge_serve(subject text, payload bytea) returns bytea
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$ select singularity.bridge_serve(bridge_serve.subject, bridge_serve.payload, '{}') $$;
+
+comment on function singularity.bridge_serve(text, bytea) is 'The same for a bridge before 0.3: always raises 0A000.';

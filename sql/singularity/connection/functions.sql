@@ -59,7 +59,22 @@ as $$
         heard_at = clock_timestamp(),
         -- a new epoch wants a new hello
         welcomed_at = case when a.epoch = hear_authority.epoch then a.welcomed_at end,
+        changes_known = case when a.epoch = hear_authority.epoch then a.changes_known end,
+        heads_asked_at = case when a.epoch = hear_authority.epoch then a.heads_asked_at end,
         epoch = hear_authority.epoch;
 $$;
 
 comment on function singularity.hear_authority(text) is 'Notes that the authority was heard just now, and its epoch.';
+
+create or replace function singularity.is_paused() returns boolean
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((
+        select clock_timestamp() between a.paused_until - interval '1 minute' and a.paused_until
+        from singularity.authority as a
+    ), false)
+$$;
+
+comment on function singularity.is_paused()
+is 'Whether nothing is to be asked for a while but questions and hellos, since the authority was asked too much.';

@@ -116,18 +116,31 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    room bigint := singularity.message_limit();
 begin
-    return query
-    select o.artifact_id, o.variant, o.incarnation, max(o.version)
-    from (
-        select e.artifact_id, e.variant, e.incarnation, e.version from singularity.outbox e
-        where e.batch_id is null order by e.version limit max_entries for update skip locked
-    ) as o
-    group by o.artifact_id, o.variant, o.incarnation;
+    for artifact_id, variant, incarnation, version in
+        select o.artifact_id, o.variant, o.incarnation, max(o.version)
+        from (
+            select e.artifact_id, e.variant, e.incarnation, e.version from singularity.outbox e
+            where e.batch_id is null order by e.version limit max_entries for update skip locked
+        ) as o
+        group by o.artifact_id, o.variant, o.incarnation
+        order by min(o.version)
+    loop
+        return next;
+        -- what does not fit is not looked at: it would be judged again for the next message
+        room := room - case when variant = '' then coalesce(
+            (select octet_length(h.content::text) from singularity.holding_to_send(artifact_id) as h), 0
+        ) else 0 end;
+        exit when room < 0;
+    end loop;
 end
 $$;
 
-comment on function singularity.dequeue_entries(integer) is 'The holdings and evidence of the oldest entries that wait to be sent, each with the last version of its entries.';
+comment on function singularity.dequeue_entries(integer)
+is 'The holdings and evidence of the oldest entries that wait to be sent, about as many as a message takes, each with the last '
+'version of its entries.';
 
 create or replace function singularity.record_to_send(artifact_id uuid, variant text, incarnation uuid)
 returns singularity.wire_record

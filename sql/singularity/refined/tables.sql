@@ -15,7 +15,9 @@ create table singularity.central_copy (
     revision bigint not null,
     epoch text not null,
     fetched_at timestamptz not null default now(),
-    unknown boolean not null default false
+    unknown boolean not null default false,
+    holders bigint,
+    vouching bigint
 );
 
 comment on table singularity.central_copy
@@ -37,6 +39,9 @@ comment on column singularity.central_copy.revision is 'Number of its last chang
 comment on column singularity.central_copy.epoch is 'The authority''s epoch in which it was sent.';
 comment on column singularity.central_copy.fetched_at is 'When it was last received.';
 comment on column singularity.central_copy.unknown is 'Whether the authority did not know it when the topic was last compared: it is stale.';
+comment on column singularity.central_copy.holders is 'Groups that taught it; null from an authority before 0.3.';
+comment on column singularity.central_copy.vouching
+is 'Groups whose outcomes were successes at least by half; null from an authority before 0.3.';
 
 select pg_catalog.pg_extension_config_dump('singularity.central_copy', '');
 
@@ -80,6 +85,7 @@ create table singularity.topic (
     head bigint not null default 0,
     requested_at timestamptz,
     synced_at timestamptz,
+    epoch text,
     primary key (namespace, kind)
 );
 
@@ -91,5 +97,6 @@ comment on column singularity.topic.position is 'Number of the last change that 
 comment on column singularity.topic.head is 'Number of the authority''s last change, as far as heard.';
 comment on column singularity.topic.requested_at is 'When a page of changes was last asked for; null when none is under way.';
 comment on column singularity.topic.synced_at is 'When position was last known to be the head.';
+comment on column singularity.topic.epoch is 'The authority''s epoch in which its head was last asked for; of another one it is asked again.';
 
 select pg_catalog.pg_extension_config_dump('singularity.topic', '');
