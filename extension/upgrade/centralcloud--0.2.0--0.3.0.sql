@@ -62,6 +62,13 @@ create type centralcloud.incoming as (
 
 alter table centralcloud.holding rename column withdrawn_through to withdrawn_up_to;
 
+-- what is withdrawn keeps no summary and tags
+update centralcloud.contribution as c set summary = null, tags = '{}'
+from centralcloud.holding as h
+where h.artifact_id = c.artifact_id and h.instance_id = c.instance_id and c.version <= h.withdrawn_up_to;
+comment on column centralcloud.contribution.summary is 'Its summary under that version; null when it is withdrawn.';
+comment on column centralcloud.contribution.tags is 'Its tags under that version; empty when it is withdrawn.';
+
 -- of several documents that of the greatest version is in force; of those that are there it is not known yet
 alter table centralcloud.document add column version bigint not null default -1;
 drop index centralcloud.document_artifact;

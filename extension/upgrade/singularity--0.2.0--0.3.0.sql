@@ -7,8 +7,10 @@ drop function if exists singularity.check_name(text);
 drop function if exists singularity.check_summary(text);
 drop function if exists singularity.check_tags(text[]);
 drop function if exists singularity.check_token(text, text);
+drop function if exists singularity.copies_in(text, text);
 drop function if exists singularity.delete_documents(uuid[], uuid[]);
 drop function if exists singularity.evidence_may_leave(uuid, bigint);
+drop function if exists singularity.forgotten_in(text, text);
 drop function if exists singularity.index_artifacts(uuid[], boolean);
 drop function if exists singularity.index_documents(uuid[], singularity.searchable[], boolean);
 drop function if exists singularity.is_shared(uuid);
@@ -52,6 +54,7 @@ revoke all on all routines in schema singularity from singularity_reader, singul
 -- include shared/validity/tables.sql
 -- include shared/wire/tables.sql
 -- include shared/signing/tables.sql
+-- include singularity/sharing/tables.sql
 
 alter table singularity.holding rename column withdrawn_through to withdrawn_up_to;
 alter table singularity.reconciliation rename column taken_back to restored;
@@ -98,6 +101,28 @@ where h.variant is not null and not exists (
     where t.artifact_id = h.artifact_id and t.version > h.version and t.variant is null
 );
 
+create table singularity.unwanted_copy (
+    artifact_id uuid primary key,
+    namespace text not null,
+    kind text not null,
+    revision bigint not null
+);
+
+create index unwanted_copy_topic on singularity.unwanted_copy (namespace, kind);
+
+comment on table singularity.unwanted_copy
+is 'What the authority told of and was not kept, since it was forgotten here: for comparisons with the authority.';
+comment on column singularity.unwanted_copy.artifact_id is 'Id of the artifact.';
+comment on column singularity.unwanted_copy.namespace is 'Namespace of the artifact.';
+comment on column singularity.unwanted_copy.kind is 'Kind of the artifact.';
+comment on column singularity.unwanted_copy.revision is 'The revision that came last.';
+
+select pg_catalog.pg_extension_config_dump('singularity.unwanted_copy', '');
+
+-- what was forgotten everywhere, or withdrawn, before contents took their summaries and tags with them
+update singularity.holding as h set summary = null, tags = '{}', embedding = null, contract = null
+where h.variant is not null and h.content is null;
+
 alter table singularity.authority add column public_key text;
 comment on column singularity.authority.public_key
 is 'The key that the authority signs with, an nkey: from its first welcome, or from trust_authority(). Null before.';
@@ -128,6 +153,7 @@ comment on column singularity.document.tags is 'Tags of the artifact.';
 comment on column singularity.evidence.incarnation is 'The incarnation in which it was used.';
 comment on column singularity.holding.incarnation
 is 'The incarnation in which it was learned; null when it was restored from the authority.';
+comment on column singularity.holding.summary is 'What it is, in a sentence; null when it was forgotten everywhere.';
 comment on column singularity.holding.tags is 'Tags, sorted.';
 comment on column singularity.identity.incarnation
 is 'One unbroken life of the database: a restored or copied one begins another.';
@@ -153,6 +179,9 @@ comment on column singularity.bridge_state.backend_start is 'When that process b
 
 alter table singularity.question add column asked_by name not null default session_user;
 comment on column singularity.question.asked_by is 'The login that asked it.';
+alter table singularity.question add column findings jsonb;
+comment on column singularity.question.findings
+is 'Why it was not sent but closed: an array of objects with rule and place; null for what may be sent.';
 
 -- how many groups teach a central copy and vouch for it
 alter table singularity.central_copy add column holders bigint, add column vouching bigint;

@@ -19,8 +19,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from singularity_bridge.addresses import without_password
 from singularity_bridge.errors import BrokerLost, FatalError, describe, one_line
-from singularity_bridge.settings import Settings, without_password
+from singularity_bridge.settings import Settings
 from singularity_bridge.signing import Keyring
 
 CONNECT_TIMEOUT_S = 5

@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import nkeys
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
+from singularity_bridge.addresses import check_nats_urls, parse_dsn, without_password
 from singularity_bridge.errors import FatalError
 
 DEFAULT_NATS_URL = "nats://127.0.0.1:4222"
@@ -47,12 +47,7 @@ class Settings:
 
         Raises FatalError when the dsn cannot be understood.
         """
-        try:
-            given = conninfo_to_dict(self.dsn)
-        except psycopg.ProgrammingError as error:
-            raise FatalError(
-                f"the dsn is not a connection string: {error}", "See libpq's documentation."
-            ) from error
+        given = parse_dsn(self.dsn)
         defaults = {
             key: value
             for key, value in _DATABASE_DEFAULTS.items()
@@ -63,8 +58,9 @@ class Settings:
     def nats_options(self) -> dict[str, Any]:
         """Return the arguments of nats-py's connect that concern servers, credentials and TLS.
 
-        Raises FatalError when a file cannot be read or does not hold what it should.
+        Raises FatalError when a URL cannot be understood, or a file cannot be read or does not hold what it should.
         """
+        check_nats_urls(self.nats_urls)
         options: dict[str, Any] = {"servers": list(self.nats_urls), "tls": self._tls_context()}
         if self.creds:
             _check_creds(self.creds)
@@ -117,12 +113,6 @@ def _is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def without_password(url: str) -> str:
-    """Return a NATS url for logs and messages: host and port only."""
-    parts = urlsplit(url if "://" in url else f"nats://{url}")
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _check_creds(path: Path) -> None:

@@ -11,6 +11,8 @@ grant execute on function singularity.status to singularity_reader;
 grant execute on function singularity.digest to singularity_reader;
 grant execute on function singularity.artifact_id to singularity_reader;
 grant execute on function singularity.variant_of to singularity_reader;
+grant execute on function singularity.sharing_of to singularity_reader;
+grant execute on function singularity.sharing_preview to singularity_reader;
 
 grant execute on function singularity.learn to singularity_writer;
 grant execute on function singularity.learn_many to singularity_writer;
@@ -38,6 +40,8 @@ grant execute on function singularity.next_pause to singularity_reader;
 grant execute on function singularity.configure to singularity_admin;
 grant execute on function singularity.connect to singularity_admin;
 grant execute on function singularity.disconnect to singularity_admin;
+grant execute on function singularity.share to singularity_admin;
+grant execute on function singularity.release to singularity_admin;
 grant execute on function singularity.reidentify to singularity_admin;
 grant execute on procedure singularity.keep_identity to singularity_admin;
 grant execute on function singularity.replay_dead_letters to singularity_admin;

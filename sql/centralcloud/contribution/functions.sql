@@ -120,6 +120,13 @@ begin
     where (excluded.version, excluded.summary is not null, coalesce(excluded.summary, ''), excluded.tags)
         > (c.version, c.summary is not null, coalesce(c.summary, ''), c.tags);
 
+    -- what is withdrawn says nothing any more, in whatever order it came
+    update centralcloud.contribution c set summary = null, tags = '{}'
+    from unnest(incoming) as i
+    join centralcloud.holding h using (artifact_id, instance_id)
+    where i.verdict <> 'refused' and c.artifact_id = h.artifact_id and c.instance_id = h.instance_id
+        and c.version <= h.withdrawn_up_to and (c.summary is not null or c.tags <> '{}');
+
     insert into centralcloud.evidence as e (
         instance_id, artifact_id, variant, incarnation, uses, successes, failures, last_used_at, version, state_hash
     )

@@ -54,6 +54,7 @@ begin
         'subscriptions', jsonb_build_array(prefix || '.receipt.' || me, prefix || '.heads') || coalesce((
             select jsonb_agg(prefix || '.refined.' || t.namespace || '.' || t.kind order by t.namespace, t.kind)
             from singularity.topic t
+            where singularity.sharing_of(t.namespace) <> 'private'
         ), '[]'),
         'signing_keys', singularity.signing_keys(),
         'service', null,

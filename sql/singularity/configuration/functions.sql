@@ -14,6 +14,9 @@ begin
             hint = 'Call singularity.connect(mode) or singularity.disconnect().';
     end if;
     perform singularity.change_settings(changes);
+    if changes ? 'default_sharing' then
+        perform singularity.apply_policies(array(select distinct h.artifact_id from singularity.holding as h));
+    end if;
 end
 $$;
 
@@ -34,6 +37,10 @@ begin atomic
         (
             'environment', 'text', 'dev', '^(dev|test|ci|prod)$',
             'Environment of this instance; the authority weights by it.'
+        ),
+        (
+            'default_sharing', 'text', 'shared', '^(shared|private|review)$',
+            'Policy of namespaces of which share() said nothing, and of questions about none: shared, private or review.'
         ),
         ('subject_prefix', 'text', 'singularity', '^[a-z0-9_-]{1,64}$', 'First token of every NATS subject and name.'),
         (

@@ -17,13 +17,15 @@ begin
     insert into singularity.authority as a (backfill_after) values (pg_current_xact_id())
     on conflict (only_row) do update set backfill_after = excluded.backfill_after;
     perform singularity.backfill();
+    perform singularity.tell_what_leaves();
     perform singularity.ring_doorbell();
 end
 $$;
 
 comment on function singularity.connect(text)
 is 'Connects this instance to the authority, in mode hybrid (local first, the authority on a miss) or central (local '
-'first, the authority asked as well every time), and queues everything shared that was learned before. It does not wait '
+'first, the authority asked as well every time), and queues everything shared that was learned before: a notice says how much '
+'leaves, see sharing_preview(), and ROLLBACK keeps it here. It does not wait '
 'for the bridge: see status(). Errors: 22023 for an unknown mode.';
 
 create or replace function singularity.disconnect() returns void

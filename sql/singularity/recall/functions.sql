@@ -12,7 +12,8 @@ begin
     elsif singularity.is_forgotten(key.artifact_id) then
         return;
     end if;
-    if best.artifact_id is null or best.stale or singularity.get_setting('mode') = 'central' then
+    if (best.artifact_id is null or best.stale or singularity.get_setting('mode') = 'central')
+        and not singularity.is_kept_here(key.artifact_id) then
         perform singularity.raise_question(
             lookup.kind || ' ' || lookup.name, key.kind, key.namespace, key.name, null
         );

@@ -29,7 +29,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select t.* from singularity.topic as t
     where t.position < t.head and singularity.is_over(t.requested_at, '10 seconds')
-        and singularity.is_online()
+        and singularity.sharing_of(t.namespace) <> 'private' and singularity.is_online()
 $$;
 
 comment on function singularity.topics_to_fetch() is 'Topics that lag behind the authority and have no page under way.';
@@ -194,6 +194,16 @@ begin
     ), removed as (
         delete from singularity.central_copy c using wanted w
         where w.removed and c.artifact_id = w.artifact_id
+    ), unwanted as (
+        -- to compare with the authority: which revision came of what is not kept
+        insert into singularity.unwanted_copy as u (artifact_id, namespace, kind, revision)
+        select i.artifact_id, i.namespace, i.kind, i.revision
+        from incoming i
+        where i.removed is not true and singularity.is_forgotten(i.artifact_id)
+            and not exists (select from wanted w where w.artifact_id = i.artifact_id)
+        on conflict (artifact_id) do update set revision = excluded.revision
+    ), gone as (
+        delete from singularity.unwanted_copy u using incoming i where i.removed and u.artifact_id = i.artifact_id
     ), kept as (
         insert into singularity.central_copy as c (
             artifact_id, namespace, kind, name, variant, content, summary, tags, level, confidence, uses, successes,
@@ -420,7 +430,11 @@ as $$
         delete from singularity.central_copy as c
         using singularity.holding as h
         where h.artifact_id = c.artifact_id and h.variant is null and singularity.is_forgotten(c.artifact_id)
-        returning c.artifact_id
+        returning c.artifact_id, c.namespace, c.kind, c.revision
+    ), unwanted as (
+        insert into singularity.unwanted_copy as u (artifact_id, namespace, kind, revision)
+        select d.artifact_id, d.namespace, d.kind, d.revision from deleted as d
+        on conflict (artifact_id) do update set revision = excluded.revision
     )
     -- another session may just learn it again, and take the copy for the best known version
     insert into singularity.lexeme_change (artifact_id, words, change)

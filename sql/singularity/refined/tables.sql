@@ -45,6 +45,24 @@ is 'Groups whose outcomes were successes at least by half; null from an authorit
 
 select pg_catalog.pg_extension_config_dump('singularity.central_copy', '');
 
+create table singularity.unwanted_copy (
+    artifact_id uuid primary key,
+    namespace text not null,
+    kind text not null,
+    revision bigint not null
+);
+
+create index unwanted_copy_topic on singularity.unwanted_copy (namespace, kind);
+
+comment on table singularity.unwanted_copy
+is 'What the authority told of and was not kept, since it was forgotten here: for comparisons with the authority.';
+comment on column singularity.unwanted_copy.artifact_id is 'Id of the artifact.';
+comment on column singularity.unwanted_copy.namespace is 'Namespace of the artifact.';
+comment on column singularity.unwanted_copy.kind is 'Kind of the artifact.';
+comment on column singularity.unwanted_copy.revision is 'The revision that came last.';
+
+select pg_catalog.pg_extension_config_dump('singularity.unwanted_copy', '');
+
 create table singularity.followed_topic (
     namespace text,
     kind text,
