@@ -2,13 +2,15 @@
 -- messages are built; secrets are looked for there only, by the bridge, so that nobody who learns or asks waits for it.
 
 create or replace function singularity.sharing_of(namespace text) returns text
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(
+begin
+    return coalesce(
         (select p.policy from singularity.sharing_policy as p where p.namespace = sharing_of.namespace),
         singularity.get_setting('default_sharing')
-    )
+    );
+end
 $$;
 
 comment on function singularity.sharing_of(text)
@@ -166,6 +168,7 @@ is 'Whether secrets can be looked for, as far as is known: after a failure it is
 create or replace function singularity.judge_entries(artifact_ids uuid[], variants text[]) returns bigint[]
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
@@ -300,35 +303,49 @@ comment on function singularity.release(text, text, text)
 is 'Lets the present version of an artifact leave that is held back, see the view held_back; a changed one is judged anew. '
 'Returns whether it was held back.';
 
+create or replace function singularity.held_entries()
+returns table (
+    what text, artifact_id uuid, question_id uuid, namespace text, kind text, name text, rule text, place text,
+    held_at timestamptz
+)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+    select
+        'artifact', h.artifact_id, null::uuid, h.namespace, h.kind,
+        case when f.finding ->> 'place' like 'name,%' then left(h.name, 3) || '…' else h.name end,
+        f.finding ->> 'rule', f.finding ->> 'place', b.held_at
+    from singularity.held_holding b
+    join singularity.holding h on b.artifact_id = h.artifact_id and b.version = h.version
+    cross join lateral jsonb_array_elements(b.findings) as f (finding)
+    where h.version = (select p.version from singularity.present_holding(b.artifact_id) as p)
+        and singularity.sharing_of(h.namespace) <> 'private'
+    union all
+    select
+        'question', null, q.question_id, q.namespace, q.kind, null, f.finding ->> 'rule', f.finding ->> 'place',
+        q.answered_at
+    from singularity.question q
+    cross join lateral jsonb_array_elements(q.findings) as f (finding);
+end
+$$;
+
+comment on function singularity.held_entries() is 'The rows of the view held_back.';
+
 create or replace view singularity.held_back as
 select
-    'artifact' as what,
-    h.artifact_id,
-    null::uuid as question_id,
-    h.namespace,
-    h.kind,
-    case when f.finding ->> 'place' like 'name,%' then left(h.name, 3) || '…' else h.name end as name,
-    f.finding ->> 'rule' as rule,
-    f.finding ->> 'place' as place,
-    b.held_at
-from singularity.held_holding as b
-inner join singularity.holding as h on b.artifact_id = h.artifact_id and b.version = h.version
-cross join lateral jsonb_array_elements(b.findings) as f (finding)
-where h.version = (select p.version from singularity.present_holding(b.artifact_id) as p)
-    and singularity.sharing_of(h.namespace) <> 'private'
-union all
-select
-    'question',
-    null,
-    q.question_id,
-    q.namespace,
-    q.kind,
-    null,
-    f.finding ->> 'rule',
-    f.finding ->> 'place',
-    q.answered_at
-from singularity.question as q
-cross join lateral jsonb_array_elements(q.findings) as f (finding);
+    e.what,
+    e.artifact_id,
+    e.question_id,
+    e.namespace,
+    e.kind,
+    e.name,
+    e.rule,
+    e.place,
+    e.held_at
+from singularity.held_entries() as e;
 
 comment on view singularity.held_back
 is 'What is not sent though it is shared: it looks as if a secret was in it, or its namespace is under review. One row for each '
