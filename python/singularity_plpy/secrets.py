@@ -183,7 +183,7 @@ def _scanner() -> "Scanner":
 
 
 def _cache() -> str:
-    """Return where compiled rules are kept, since compiling takes ten seconds: a folder that only this user can write."""
+    """Return where compiled rules are kept, since compiling takes ten seconds; only this user may write there."""
     home = Path(pwd.getpwuid(os.getuid()).pw_dir)
     # else the working directory, which in the database server is the cluster's
     return str((home / ".cache" if os.access(home, os.W_OK) else Path.cwd()) / "singularity_rules")
