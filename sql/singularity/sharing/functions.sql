@@ -1,5 +1,5 @@
--- The gate: what is built into messages has passed it. Policies are judged when something is learned and once more where
--- messages are built; secrets are looked for there only, by the bridge, so that nobody who learns or asks waits for it.
+-- The gate: what is built into messages has passed it. Policies are judged when something is learned and once more
+-- where messages are built; secrets are looked for there only, by the bridge, so that nobody who learns or asks waits for it.
 
 create or replace function singularity.sharing_of(namespace text) returns text
 language plpgsql stable security definer
@@ -27,8 +27,8 @@ begin
     if share.policy is null or share.policy not in ('shared', 'private', 'review') then
         raise exception using errcode = 'invalid_parameter_value',
             message = format('there is no sharing policy %L', share.policy),
-            hint = 'Policies are: shared (what is learned is sent), private (nothing leaves), review (each version waits for '
-                'release()).';
+            hint = 'Policies are: shared (what is learned is sent), private (nothing leaves), review (each version waits '
+                'for release()).';
     end if;
     insert into singularity.sharing_policy (namespace, policy) values (share.namespace, share.policy)
     on conflict (namespace) do update set policy = excluded.policy, changed_at = excluded.changed_at;
@@ -179,13 +179,16 @@ declare
     held jsonb[];
     corrected uuid[];
 begin
-    perform singularity.apply_policies(array(select distinct i.artifact_id from unnest(artifact_ids) as i (artifact_id)));
+    perform singularity.apply_policies(
+        array(select distinct i.artifact_id from unnest(artifact_ids) as i (artifact_id))
+    );
     candidates := array(
         select h from (
             select distinct c.artifact_id, c.version
             from unnest(artifact_ids, variants) as e (artifact_id, variant)
             cross join lateral (
-                select p.artifact_id, p.version from singularity.holding_to_send(e.artifact_id) as p where e.variant = ''
+                select p.artifact_id, p.version from singularity.holding_to_send(e.artifact_id) as p
+                where e.variant = ''
                 union all
                 -- outcomes name a variant by its hash, so it must have passed as well
                 select v.artifact_id, max(v.version) from singularity.holding v
@@ -414,8 +417,8 @@ as $$
 declare
     told text;
 begin
-    select format('%s artifacts (%s) of %s namespaces leave this machine: %s', sum(p.artifacts), pg_size_pretty(sum(p.bytes)),
-        count(*), left(string_agg(format('%s %s', p.namespace, p.artifacts), ', '), 500))
+    select format('%s artifacts (%s) of %s namespaces leave this machine: %s', sum(p.artifacts),
+        pg_size_pretty(sum(p.bytes)), count(*), left(string_agg(format('%s %s', p.namespace, p.artifacts), ', '), 500))
     into told
     from singularity.sharing_preview() as p where p.artifacts > 0
     having count(*) > 0;
@@ -433,8 +436,8 @@ language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select format(
-        '%s held back (%s): see singularity.held_back, then learn it otherwise, or SELECT singularity.release(kind, name, '
-        'namespace).',
+        '%s held back (%s): see singularity.held_back, then learn it otherwise, or SELECT singularity.release(kind, '
+        'name, namespace).',
         case count(distinct coalesce(h.artifact_id, h.question_id))
             when 1 then 'One entry is' else count(distinct coalesce(h.artifact_id, h.question_id)) || ' entries are'
         end,
@@ -451,8 +454,8 @@ language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select format(
-        'Secrets cannot be looked for (%s), so nothing is sent: run make install of Singularity on the database server and '
-        'restart the bridge.', s.failure
+        'Secrets cannot be looked for (%s), so nothing is sent: run make install of Singularity on the database server '
+        'and restart the bridge.', s.failure
     )
     from singularity.secret_scanner as s
 $$;
