@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 import urllib.parse
 from typing import Any, Literal
 
@@ -148,7 +149,9 @@ def seen(text: str, password: str) -> set[str]:
     """Return which pieces of a password are in a text; those of the connection string's own words do not count."""
     innocent = "postgresql://user:@127.0.0.1:1/db?user=u&password= nats tls host port dbname"
     return {
-        piece for piece in fragments(password) if piece in text and piece not in innocent and piece.strip()
+        piece
+        for piece in fragments(password)
+        if piece in text and piece not in innocent and re.search(r"\w", piece)
     }
 
 

@@ -1,5 +1,6 @@
 -- The gate: what is built into messages has passed it. Policies are judged when something is learned and once more
--- where messages are built; secrets are looked for there only, by the bridge, so that nobody who learns or asks waits for it.
+-- where messages are built; secrets are looked for there only, by the bridge, so that nobody who learns or asks waits
+-- for it.
 
 create or replace function singularity.sharing_of(namespace text) returns text
 language plpgsql stable security definer
@@ -27,8 +28,8 @@ begin
     if share.policy is null or share.policy not in ('shared', 'private', 'review') then
         raise exception using errcode = 'invalid_parameter_value',
             message = format('there is no sharing policy %L', share.policy),
-            hint = 'Policies are: shared (what is learned is sent), private (nothing leaves), review (each version waits '
-                'for release()).';
+            hint = 'Policies are: shared (what is learned is sent), private (nothing leaves), review (each version '
+                'waits for release()).';
     end if;
     insert into singularity.sharing_policy (namespace, policy) values (share.namespace, share.policy)
     on conflict (namespace) do update set policy = excluded.policy, changed_at = excluded.changed_at;
@@ -122,7 +123,7 @@ as $$
             sys.path.append(folder)
         importlib.invalidate_caches()
         GD["singularity_secrets"] = importlib.import_module("singularity_plpy.secrets")
-    return GD["singularity_secrets"].find_in_json(records)
+    return list(GD["singularity_secrets"].find_in_json(records))  # an error in it is told as it is
 $$;
 
 comment on function singularity.find_secrets(jsonb[])
