@@ -203,9 +203,12 @@ comment on column centralcloud.bridge_state.connection
 is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';
 
 -- the bridge's place
-alter table centralcloud.bridge_state add column pid integer, add column backend_start timestamptz;
+alter table centralcloud.bridge_state
+    add column pid integer, add column backend_start timestamptz, add column remote boolean;
 comment on column centralcloud.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';
 comment on column centralcloud.bridge_state.backend_start is 'When that process began: no other has both.';
+comment on column centralcloud.bridge_state.remote
+is 'Whether its NATS server is beyond this machine; null from a bridge before 0.3.';
 
 -- each group has one voice, and a trust
 drop function if exists centralcloud.scores(uuid[]);

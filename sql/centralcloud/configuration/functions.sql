@@ -97,9 +97,9 @@ begin atomic
             'How late a message of a bridge may come after its successor''s before it is taken for a twin''s.'
         ),
         (
-            'enrolment', 'text', 'open', '^(open|required)$',
+            'enrolment', 'text', null, '^(open|required)$',
             'Whether the key of an unknown instance is taken from its first message (open), or only enroll() makes it '
-            'known.'
+            'known (required); default: open while the NATS server is on this machine, else required.'
         ),
         (
             'unsigned_messages', 'text', 'refuse', '^(refuse|accept)$',

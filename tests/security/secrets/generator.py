@@ -49,12 +49,14 @@ class Maker:
     def password(self) -> str:
         """A password as people and generators make them: letters, digits, mostly a sign."""
         word = self.random.choice(("Winter", "dragon", "Tr0ub4dor", "s3cur3", "Kestrel", "orange", "Falcon"))
-        return self.random.choice((
-            lambda: f"{word}{self.random.randrange(10, 9999)}!",
-            lambda: f"{word}-{self.chars(ALNUM, 6)}{self.random.randrange(10)}",
-            lambda: self.chars(ALNUM + "!#%*+-_.", 15) + str(self.random.randrange(10)),
-            lambda: self.chars(ALNUM, 19) + str(self.random.randrange(10)),
-        ))()
+        return self.random.choice(
+            (
+                lambda: f"{word}{self.random.randrange(10, 9999)}!",
+                lambda: f"{word}-{self.chars(ALNUM, 6)}{self.random.randrange(10)}",
+                lambda: self.chars(ALNUM + "!#%*+-_.", 15) + str(self.random.randrange(10)),
+                lambda: self.chars(ALNUM, 19) + str(self.random.randrange(10)),
+            )
+        )()
 
     def host(self) -> str:
         return f"{self.word()}-{self.random.randrange(1, 99)}.{self.random.choice(('acme', 'initech', 'hooli'))}.io"
@@ -78,26 +80,30 @@ def _line(name: str) -> Callable[[Maker, str], str]:
     """The ways in which people write an assignment."""
 
     def write(make: Maker, secret: str) -> str:
-        return make.random.choice((
-            f"{name}={secret}",
-            f"export {name.upper()}={secret}",
-            f'{name} = "{secret}"',
-            f"{name}: {secret}",
-            f'"{name}": "{secret}"',
-            f"{name} := '{secret}'",
-        ))
+        return make.random.choice(
+            (
+                f"{name}={secret}",
+                f"export {name.upper()}={secret}",
+                f'{name} = "{secret}"',
+                f"{name}: {secret}",
+                f'"{name}": "{secret}"',
+                f"{name} := '{secret}'",
+            )
+        )
 
     return write
 
 
 def _bare(make: Maker, secret: str) -> str:
-    return make.random.choice((
-        f"use {secret} for it",
-        f"curl -H 'Authorization: Bearer {secret}' https://{make.host()}/v1/items",
-        f"TOKEN={secret}",
-        f'client = Client("{secret}")',
-        f"{make.word()}: {secret}",
-    ))
+    return make.random.choice(
+        (
+            f"use {secret} for it",
+            f"curl -H 'Authorization: Bearer {secret}' https://{make.host()}/v1/items",
+            f"TOKEN={secret}",
+            f'client = Client("{secret}")',
+            f"{make.word()}: {secret}",
+        )
+    )
 
 
 def _alone(_make: Maker, secret: str) -> str:
@@ -108,24 +114,30 @@ Kind = tuple[Callable[[Maker], str], Callable[[Maker, str], str]]
 
 KINDS: dict[str, Kind] = {
     "aws access key": (
-        lambda m: f"aws_access_key_id = AKIA{m.chars(BASE32, 16)}\naws_secret_access_key = {m.chars(BASE64, 40)}",
+        lambda m: (
+            f"aws_access_key_id = AKIA{m.chars(BASE32, 16)}\naws_secret_access_key = {m.chars(BASE64, 40)}"
+        ),
         _alone,
     ),
     "aws secret": (lambda m: m.chars(BASE64, 40), _line("aws_secret_access_key")),
     "gcp api key": (lambda m: "AIza" + m.chars(URLSAFE, 35), _bare),
     "gcp service account": (
-        lambda m: json.dumps({
-            "type": "service_account",
-            "project_id": f"{m.word()}-{m.random.randrange(99)}",
-            "private_key_id": m.chars(HEX, 40),
-            "private_key": m.pem("PRIVATE KEY", 1600) + "\n",
-            "client_email": f"{m.word()}@{m.word()}.iam.gserviceaccount.com",
-        }),
+        lambda m: json.dumps(
+            {
+                "type": "service_account",
+                "project_id": f"{m.word()}-{m.random.randrange(99)}",
+                "private_key_id": m.chars(HEX, 40),
+                "private_key": m.pem("PRIVATE KEY", 1600) + "\n",
+                "client_email": f"{m.word()}@{m.word()}.iam.gserviceaccount.com",
+            }
+        ),
         _alone,
     ),
     "azure storage": (
-        lambda m: f"DefaultEndpointsProtocol=https;AccountName={m.word()}{m.random.randrange(99)};"
-        f"AccountKey={m.chars(BASE64, 86)}==;EndpointSuffix=core.windows.net",
+        lambda m: (
+            f"DefaultEndpointsProtocol=https;AccountName={m.word()}{m.random.randrange(99)};"
+            f"AccountKey={m.chars(BASE64, 86)}==;EndpointSuffix=core.windows.net"
+        ),
         _alone,
     ),
     "azure client secret": (
@@ -140,8 +152,10 @@ KINDS: dict[str, Kind] = {
         _bare,
     ),
     "slack webhook": (
-        lambda m: "https://hooks.slack.com/services/"
-        f"T{m.chars(ALNUM.upper(), 10)}/B{m.chars(ALNUM.upper(), 10)}/{m.chars(ALNUM, 24)}",
+        lambda m: (
+            "https://hooks.slack.com/services/"
+            f"T{m.chars(ALNUM.upper(), 10)}/B{m.chars(ALNUM.upper(), 10)}/{m.chars(ALNUM, 24)}"
+        ),
         _alone,
     ),
     "stripe": (lambda m: f"sk_live_{m.chars(ALNUM, 24)}", _bare),
@@ -167,31 +181,42 @@ KINDS: dict[str, Kind] = {
     ),
     "mysql uri": (lambda m: f"mysql://root:{m.chars(ALNUM, 12)}7@{m.host()}/app", _alone),
     "mongodb uri": (
-        lambda m: f"mongodb+srv://{m.word()}:{m.chars(ALNUM, 14)}5@cluster0.{m.chars(HEX, 5)}.mongodb.net/app", _alone
+        lambda m: (
+            f"mongodb+srv://{m.word()}:{m.chars(ALNUM, 14)}5@cluster0.{m.chars(HEX, 5)}.mongodb.net/app"
+        ),
+        _alone,
     ),
     "redis uri": (lambda m: f"redis://:{m.chars(ALNUM, 18)}9@{m.host()}:6379/0", _line("redis_url")),
     "amqp uri": (lambda m: f"amqps://{m.word()}:{m.chars(ALNUM, 20)}3@{m.host()}/vhost", _alone),
     "nats uri": (lambda m: f"nats://{m.word()}:{m.chars(ALNUM, 16)}4@{m.host()}:4222", _alone),
-    "basic auth url": (lambda m: f"https://{m.word()}:{m.password().replace('#', '')}@{m.host()}/repo.git", _alone),
+    "basic auth url": (
+        lambda m: f"https://{m.word()}:{m.password().replace('#', '')}@{m.host()}/repo.git",
+        _alone,
+    ),
     "basic auth header": (
-        lambda m: "Authorization: Basic " + base64.b64encode(f"{m.word()}:{m.password()}".encode()).decode(), _alone
+        lambda m: "Authorization: Basic " + base64.b64encode(f"{m.word()}:{m.password()}".encode()).decode(),
+        _alone,
     ),
     "bearer token": (lambda m: f"Authorization: Bearer {m.chars(URLSAFE, 40)}", _alone),
     "password": (lambda m: m.password(), _line("password")),
     "password prefixed": (lambda m: m.password(), _line("db_password")),
     "password in a sentence": (
-        lambda m: f"{m.random.choice(('The', 'the database', 'its admin'))} password "
-        f"{m.random.choice(('is', 'was'))} {m.password()}",
+        lambda m: (
+            f"{m.random.choice(('The', 'the database', 'its admin'))} password "
+            f"{m.random.choice(('is', 'was'))} {m.password()}"
+        ),
         _alone,
     ),
     "passphrase": (lambda m: m.password(), _line("passphrase")),
     "command line": (
-        lambda m: m.random.choice((
-            f"mysql -u root --password={m.password()} app",
-            f"PGPASSWORD={m.password()} psql -h {m.host()}",
-            f"curl -u {m.word()}:{m.chars(ALNUM, 14)}8 https://{m.host()}/api",
-            f"sshpass -p {m.chars(ALNUM, 12)}6 ssh {m.host()}",
-        )),
+        lambda m: m.random.choice(
+            (
+                f"mysql -u root --password={m.password()} app",
+                f"PGPASSWORD={m.password()} psql -h {m.host()}",
+                f"curl -u {m.word()}:{m.chars(ALNUM, 14)}8 https://{m.host()}/api",
+                f"sshpass -p {m.chars(ALNUM, 12)}6 ssh {m.host()}",
+            )
+        ),
         _alone,
     ),
     "secret key": (lambda m: m.chars(ALNUM + "-_", 50), _line("secret_key")),
@@ -200,23 +225,36 @@ KINDS: dict[str, Kind] = {
     "access token": (lambda m: m.chars(ALNUM, 40) + "2", _line("access_token")),
     "twilio": (lambda m: f"SK{m.chars(HEX, 32)}", _line("twilio_api_key")),
     "sendgrid": (lambda m: f"SG.{m.chars(URLSAFE, 22)}.{m.chars(URLSAFE, 43)}", _bare),
-    "discord": (lambda m: f"M{m.chars(ALNUM, 23)}.{m.chars(ALNUM, 6)}.{m.chars(URLSAFE, 38)}", _line("discord_token")),
-    "telegram": (lambda m: f"{m.random.randrange(10**8, 10**10)}:AA{m.chars(URLSAFE, 33)}", _line("telegram_bot_token")),
+    "discord": (
+        lambda m: f"M{m.chars(ALNUM, 23)}.{m.chars(ALNUM, 6)}.{m.chars(URLSAFE, 38)}",
+        _line("discord_token"),
+    ),
+    "telegram": (
+        lambda m: f"{m.random.randrange(10**8, 10**10)}:AA{m.chars(URLSAFE, 33)}",
+        _line("telegram_bot_token"),
+    ),
     "heroku": (lambda m: str(uuid.UUID(int=m.random.getrandbits(128), version=4)), _line("heroku_api_key")),
     "digitalocean": (lambda m: f"dop_v1_{m.chars(HEX, 64)}", _bare),
     "cloudflare": (lambda m: m.chars(URLSAFE, 40), _line("cloudflare_api_token")),
     "datadog": (lambda m: m.chars(HEX, 32), _line("datadog_api_key")),
-    "nats seed": (lambda m: f"S{m.random.choice('UAO')}{m.random.choice('ABCD')}{m.chars(BASE32, 55)}", _bare),
+    "nats seed": (
+        lambda m: f"S{m.random.choice('UAO')}{m.random.choice('ABCD')}{m.chars(BASE32, 55)}",
+        _bare,
+    ),
     "nats creds": (
-        lambda m: f"-----BEGIN USER NKEY SEED-----\nSUA{m.chars(BASE32, 55)}\n------END USER NKEY SEED------", _alone
+        lambda m: f"-----BEGIN USER NKEY SEED-----\nSUA{m.chars(BASE32, 55)}\n------END USER NKEY SEED------",
+        _alone,
     ),
     "netrc": (lambda m: f"machine {m.host()} login {m.word()} password {m.password()}", _alone),
     "dotenv": (
-        lambda m: f"DEBUG=1\nPORT=8080\n{m.word().upper()}_SECRET={m.chars(ALNUM, 24)}7\nLOG_LEVEL=info", _alone
+        lambda m: f"DEBUG=1\nPORT=8080\n{m.word().upper()}_SECRET={m.chars(ALNUM, 24)}7\nLOG_LEVEL=info",
+        _alone,
     ),
     "kubernetes": (
-        lambda m: "apiVersion: v1\nkind: Secret\nmetadata:\n  name: "
-        f"{m.word()}\ndata:\n  password: {base64.b64encode((m.password() + 'x1').encode()).decode()}",
+        lambda m: (
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: "
+            f"{m.word()}\ndata:\n  password: {base64.b64encode((m.password() + 'x1').encode()).decode()}"
+        ),
         _alone,
     ),
     "hugging face": (lambda m: f"hf_{m.chars(LETTERS, 34)}", _bare),
@@ -225,16 +263,26 @@ KINDS: dict[str, Kind] = {
     "shopify": (lambda m: f"shpat_{m.chars(HEX, 32)}", _bare),
     "xml": (lambda m: f"<dbPassword>{m.password().replace('<', '')}</dbPassword>", _alone),
     "terraform": (lambda m: f'variable "db_password" {{ default = "{m.password()}" }}', _alone),
-    "docker login": (lambda m: f"docker login -u {m.word()} -p {m.chars(ALNUM, 12)}7 registry.acme.io", _alone),
+    "docker login": (
+        lambda m: f"docker login -u {m.word()} -p {m.chars(ALNUM, 12)}7 registry.acme.io",
+        _alone,
+    ),
     "password in german": (lambda m: m.password(), _line("passwort")),
     "stripe webhook": (lambda m: f"whsec_{m.chars(ALNUM, 32)}", _bare),
-    "unix hash": (lambda m: f"{m.word()}:$6${m.chars(ALNUM, 8)}${m.chars(ALNUM + './', 86)}:19000:0:99999:7:::", _alone),
+    "unix hash": (
+        lambda m: f"{m.word()}:$6${m.chars(ALNUM, 8)}${m.chars(ALNUM + './', 86)}:19000:0:99999:7:::",
+        _alone,
+    ),
     "pgpass": (lambda m: f"{m.host()}:5432:app:{m.word()}:{m.chars(ALNUM, 11)}4", _alone),
     "putty": (
-        lambda m: f"PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\n{m.chars(BASE64, 64)}", _alone
+        lambda m: (
+            f"PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\n{m.chars(BASE64, 64)}"
+        ),
+        _alone,
     ),
     "kubeconfig": (
-        lambda m: "client-key-data: " + base64.b64encode(m.pem("RSA PRIVATE KEY", 400).encode()).decode(), _alone
+        lambda m: "client-key-data: " + base64.b64encode(m.pem("RSA PRIVATE KEY", 400).encode()).decode(),
+        _alone,
     ),
     "age": (lambda m: f"AGE-SECRET-KEY-1{m.chars('QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L', 58)}", _bare),
 }
