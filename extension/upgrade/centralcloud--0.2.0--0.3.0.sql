@@ -171,7 +171,6 @@ group by s.instance_id;
 
 -- words
 comment on column centralcloud.artifact.tags is 'Tags of the winner.';
-comment on column centralcloud.contribution.tags is 'Its tags under that version.';
 comment on column centralcloud.contribution.variant is 'The variant that it contributed.';
 comment on column centralcloud.contribution.version is 'The greatest version that it contributed it under.';
 comment on column centralcloud.document.tags is 'Tags of the artifact.';
