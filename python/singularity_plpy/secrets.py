@@ -7,6 +7,8 @@ never what.
 
 import bisect
 import json
+import os
+import pwd
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -177,4 +179,11 @@ def _lines(record: Mapping[str, Any]) -> Iterator[Line]:
 def _scanner() -> "Scanner":
     import kingfisher_sdk  # noqa: PLC0415 - it takes half a second to load, and most sessions need it never
 
-    return kingfisher_sdk.Scanner(kingfisher_sdk.Rules([str(_RULES)]))
+    return kingfisher_sdk.Scanner(kingfisher_sdk.Rules([str(_RULES)], cache_dir=_cache()))
+
+
+def _cache() -> str:
+    """Return where compiled rules are kept, since compiling takes ten seconds; only this user may write there."""
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    # else the working directory, which in the database server is the cluster's
+    return str((home / ".cache" if os.access(home, os.W_OK) else Path.cwd()) / "singularity_rules")

@@ -12,6 +12,7 @@ grant execute on function singularity.digest to singularity_reader;
 grant execute on function singularity.artifact_id to singularity_reader;
 grant execute on function singularity.variant_of to singularity_reader;
 grant execute on function singularity.sharing_of to singularity_reader;
+grant execute on function singularity.held_entries to singularity_reader;
 grant execute on function singularity.sharing_preview to singularity_reader;
 
 grant execute on function singularity.learn to singularity_writer;

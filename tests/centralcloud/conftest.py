@@ -29,7 +29,9 @@ def shared_authority(cluster: Cluster) -> Database:
     database.create_extension()
     database.create_roles()
     with database.connect_superuser() as connection:
-        connection.execute(f"create role {OBSERVER} login in role {database.relay}, {database.viewer}".encode())
+        connection.execute(
+            f"create role {OBSERVER} login in role {database.relay}, {database.viewer}".encode()
+        )
     return database
 
 

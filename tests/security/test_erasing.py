@@ -78,18 +78,6 @@ def test_neither_when_messages_come_late_and_twice(there: Authority, here: Insta
     assert remains(there, here) == {}
 
 
-def test_neither_in_a_dead_letter(there: Authority, here: Instance) -> None:
-    """A contribution that cannot be applied is kept at the authority, with what is in it."""
-    learn(here)
-    (message,) = here.relay.take("contribution")
-    broken = message.payload.replace(b'"records"', b'"recordz"')
-    there.relay.give([type(message)(message.subject, broken)])
-    there.relay.give([message])
-    settle(there, here)
-    here.forget("doomed", everywhere=True)
-    assert remains(there, here) == {}
-
-
 def test_what_another_instance_still_teaches_stays(there: Authority, here: Instance) -> None:
     learn(here)
     settle(there, here)

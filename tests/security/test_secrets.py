@@ -8,6 +8,7 @@ from psycopg.types.json import Jsonb
 from tests.kit.instance_relay import InstanceRelay
 from tests.kit.pair import Authority, Instance, settle
 from tests.kit.queries import rows, value
+from tests.kit.relay import Relay
 from tests.kit.session import Session
 from tests.security.secrets.generator import KINDS, harmless, secrets
 from tests.security.tap import Tap, leaked, text_of
@@ -122,8 +123,8 @@ def test_it_leaves_when_it_is_released_or_learned_otherwise(there: Authority, he
     # exactly what was released passes, also when it is learned again
     here.learn("released", {"password": PASSWORD}, summary=f"password={PASSWORD}2")
     settle(there, here)
-    (row,) = here.rows("select * from singularity.held_back")
-    assert row["place"].startswith("summary")
+    places = here.column("select place from singularity.held_back")
+    assert any(place.startswith("summary") for place in places)
     here.learn("released", {"password": PASSWORD}, summary="a")
     settle(there, here)
     assert here.rows("select from singularity.held_back") == []
@@ -173,6 +174,9 @@ def test_nothing_leaves_while_the_scanner_does_not_work(there: Authority, here: 
     assert "make install" in trouble
     here.owner.execute(body.encode())
     here.owner.execute("update singularity.secret_scanner set failed_at = failed_at - interval '1 minute'")
+    here.relay.close()
+    here.relay = Relay.of(here.database)
     settle(there, here)
+    assert here.rows("select * from singularity.secret_scanner") == []
     assert there.content("anything") == {"note": "the key is in the vault"}
     assert not any("Secrets" in text for text in here.status()["troubles"])

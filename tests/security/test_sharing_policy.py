@@ -193,7 +193,6 @@ def test_connecting_tells_what_would_leave(instance: Database, there: Authority)
         ("team", "public", "public"),
         ("team", None, "NULL"),
         ("No Way", "private", "No Way"),
-        (None, "private", "null"),
     ],
 )
 def test_what_is_no_policy_is_refused(here: Instance, namespace: Any, policy: Any, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from tests.kit.instance_relay import InstanceRelay, receipt_for, refined
 from tests.kit.session import Session
 
@@ -70,5 +71,6 @@ def test_it_counts_what_there_is(db: Session, online: InstanceRelay) -> None:
     assert status["outbox_oldest_at"] == db.history("waiting")[0]["learned_at"]
 
 
-def test_everybody_who_may_read_sees_the_same(db: Session, viewer: Session, online: InstanceRelay) -> None:
+@pytest.mark.usefixtures("online")
+def test_everybody_who_may_read_sees_the_same(db: Session, viewer: Session) -> None:
     assert viewer.status() == db.status()

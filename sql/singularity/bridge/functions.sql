@@ -33,6 +33,7 @@ as $$
 declare
     prefix text := singularity.get_setting('subject_prefix');
     me uuid := (singularity.present_identity()).instance_id;
+    default_sharing constant text := singularity.get_setting('default_sharing');
     queues constant jsonb := '[
         {"name": "question", "window": 32}, {"name": "sync", "window": 4}, {"name": "contribution", "window": 16}
     ]'::jsonb;
@@ -53,8 +54,8 @@ begin
         'consumers', '[]'::jsonb,
         'subscriptions', jsonb_build_array(prefix || '.receipt.' || me, prefix || '.heads') || coalesce((
             select jsonb_agg(prefix || '.refined.' || t.namespace || '.' || t.kind order by t.namespace, t.kind)
-            from singularity.topic t
-            where singularity.sharing_of(t.namespace) <> 'private'
+            from singularity.topic t left join singularity.sharing_policy p using (namespace)
+            where coalesce(p.policy, default_sharing) <> 'private'
         ), '[]'),
         'signing_keys', singularity.signing_keys(),
         'service', null,
@@ -221,7 +222,13 @@ begin
     end if;
     if reason is not null then
         perform singularity.count_rejection(reason, 'reply to ' || message_id, signer),
+<<<<<<< HEAD
             singularity.retry_request(message_id, reason);
+||||||| c6c62d8
+            singularity.retry_request(message_id);
+=======
+            singularity.retry_request(message_id, null);
+>>>>>>> wt-outgoing
         return;
     end if;
     perform singularity.apply_reply(message_id, body), singularity.note_authority_key(signer);

@@ -21,6 +21,7 @@ create or replace function singularity.next_batch()
 returns table (message_id text, payload bytea)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
@@ -28,6 +29,7 @@ as $$
 #variable_conflict use_column
 declare
     max_records constant integer := 300;
+    room constant integer := singularity.message_limit() - 1024;
     new_id constant uuid := gen_random_uuid();
     keys jsonb;
     may_leave bigint[];
@@ -60,7 +62,7 @@ begin
         cross join lateral (select singularity.encode_record(r) as record) as j
     ), sent as (
         select e.* from entry e
-        where e.version is not null and (e.n = 1 or e.size < singularity.message_limit() - 1024)
+        where e.version is not null and (e.n = 1 or e.size < room)
     ), offered as (
         insert into singularity.delivery as d (artifact_id, variant, incarnation, offered_version)
         select s.artifact_id, s.variant, s.incarnation, s.version from sent s

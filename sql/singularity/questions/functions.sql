@@ -12,7 +12,8 @@ begin
             message = 'the question was not queued: ' || case
                 when not singularity.is_online() then 'this instance is not online'
                 when singularity.sharing_of(ask.namespace) <> 'shared' then 'what concerns '
-                    || coalesce('namespace ' || ask.namespace, 'no namespace in particular') || ' stays here, see share()'
+                    || coalesce('namespace ' || ask.namespace, 'no namespace in particular')
+                    || ' stays here, see share()'
                 when current_setting('transaction_read_only')::boolean then 'this transaction is read-only'
                 else 'too many have no answer yet, see max_open_questions'
             end,
@@ -244,17 +245,20 @@ declare
         select q.question_id from singularity.question q where q.question_id = any (question_ids) and q.attempts = 0
     );
     records jsonb[] := array(
-        select jsonb_build_object('query', q.query, 'namespace', q.namespace, 'kind', q.kind, 'name', q.name, 'tags', q.tags)
+        select jsonb_build_object(
+            'query', q.query, 'namespace', q.namespace, 'kind', q.kind, 'name', q.name, 'tags', q.tags
+        )
         from unnest(unsent) with ordinality as u (question_id, place)
         join singularity.question q using (question_id)
         order by u.place
     );
-    unjudged uuid[] := array[]::uuid[];
+    unjudged uuid[];
 begin
     with found as (
         select unsent[f.record] as question_id, f.findings from singularity.find_secrets_or_wait(records) as f
     ), private as (
-        select q.question_id, jsonb_build_array(jsonb_build_object('rule', singularity.sharing_of(q.namespace))) as findings
+        select q.question_id,
+            jsonb_build_array(jsonb_build_object('rule', singularity.sharing_of(q.namespace))) as findings
         from singularity.question q
         where q.question_id = any (question_ids) and singularity.sharing_of(q.namespace) <> 'shared'
     ), held as (

@@ -306,7 +306,9 @@ as $$
         where a.changes_known is not null and singularity.is_over(a.heads_asked_at, '10 seconds')
             and singularity.is_online()
             and exists (
-                select from singularity.topic as t where a.changes_known < a.changes or t.epoch is distinct from a.epoch
+                select from singularity.topic as t
+                where (a.changes_known < a.changes or t.epoch is distinct from a.epoch)
+                    and singularity.sharing_of(t.namespace) <> 'private'
             )
     )
 $$;
@@ -333,13 +335,14 @@ begin
     returning a.epoch, a.changes_known into present_epoch, known;
     topics := array(
         select singularity.topic_name(t.namespace, t.kind) from singularity.topic t
-        where t.epoch is distinct from present_epoch limit at_once
+        where t.epoch is distinct from present_epoch and singularity.sharing_of(t.namespace) <> 'private' limit at_once
     );
     if cardinality(topics) = 0 then
         since := known;
         -- who watches more is told of all that changed
         topics := array(
-            select singularity.topic_name(t.namespace, t.kind) from singularity.topic t limit at_once + 1
+            select singularity.topic_name(t.namespace, t.kind) from singularity.topic t
+            where singularity.sharing_of(t.namespace) <> 'private' limit at_once + 1
         );
     end if;
     return query

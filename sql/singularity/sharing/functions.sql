@@ -1,14 +1,17 @@
--- The gate: what is built into messages has passed it. Policies are judged when something is learned and once more where
--- messages are built; secrets are looked for there only, by the bridge, so that nobody who learns or asks waits for it.
+-- The gate: what is built into messages has passed it. Policies are judged when something is learned and once more
+-- where messages are built; secrets are looked for there only, by the bridge, so that nobody who learns or asks waits
+-- for it.
 
 create or replace function singularity.sharing_of(namespace text) returns text
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(
+begin
+    return coalesce(
         (select p.policy from singularity.sharing_policy as p where p.namespace = sharing_of.namespace),
         singularity.get_setting('default_sharing')
-    )
+    );
+end
 $$;
 
 comment on function singularity.sharing_of(text)
@@ -25,8 +28,8 @@ begin
     if share.policy is null or share.policy not in ('shared', 'private', 'review') then
         raise exception using errcode = 'invalid_parameter_value',
             message = format('there is no sharing policy %L', share.policy),
-            hint = 'Policies are: shared (what is learned is sent), private (nothing leaves), review (each version waits for '
-                'release()).';
+            hint = 'Policies are: shared (what is learned is sent), private (nothing leaves), review (each version '
+                'waits for release()).';
     end if;
     insert into singularity.sharing_policy (namespace, policy) values (share.namespace, share.policy)
     on conflict (namespace) do update set policy = excluded.policy, changed_at = excluded.changed_at;
@@ -120,7 +123,7 @@ as $$
             sys.path.append(folder)
         importlib.invalidate_caches()
         GD["singularity_secrets"] = importlib.import_module("singularity_plpy.secrets")
-    return GD["singularity_secrets"].find_in_json(records)
+    return list(GD["singularity_secrets"].find_in_json(records))  # an error in it is told as it is
 $$;
 
 comment on function singularity.find_secrets(jsonb[])
@@ -166,6 +169,7 @@ is 'Whether secrets can be looked for, as far as is known: after a failure it is
 create or replace function singularity.judge_entries(artifact_ids uuid[], variants text[]) returns bigint[]
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
@@ -176,13 +180,16 @@ declare
     held jsonb[];
     corrected uuid[];
 begin
-    perform singularity.apply_policies(array(select distinct i.artifact_id from unnest(artifact_ids) as i (artifact_id)));
+    perform singularity.apply_policies(
+        array(select distinct i.artifact_id from unnest(artifact_ids) as i (artifact_id))
+    );
     candidates := array(
         select h from (
             select distinct c.artifact_id, c.version
             from unnest(artifact_ids, variants) as e (artifact_id, variant)
             cross join lateral (
-                select p.artifact_id, p.version from singularity.holding_to_send(e.artifact_id) as p where e.variant = ''
+                select p.artifact_id, p.version from singularity.holding_to_send(e.artifact_id) as p
+                where e.variant = ''
                 union all
                 -- outcomes name a variant by its hash, so it must have passed as well
                 select v.artifact_id, max(v.version) from singularity.holding v
@@ -300,35 +307,49 @@ comment on function singularity.release(text, text, text)
 is 'Lets the present version of an artifact leave that is held back, see the view held_back; a changed one is judged anew. '
 'Returns whether it was held back.';
 
+create or replace function singularity.held_entries()
+returns table (
+    what text, artifact_id uuid, question_id uuid, namespace text, kind text, name text, rule text, place text,
+    held_at timestamptz
+)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+    select
+        'artifact', h.artifact_id, null::uuid, h.namespace, h.kind,
+        case when f.finding ->> 'place' like 'name,%' then left(h.name, 3) || '…' else h.name end,
+        f.finding ->> 'rule', f.finding ->> 'place', b.held_at
+    from singularity.held_holding b
+    join singularity.holding h on b.artifact_id = h.artifact_id and b.version = h.version
+    cross join lateral jsonb_array_elements(b.findings) as f (finding)
+    where h.version = (select p.version from singularity.present_holding(b.artifact_id) as p)
+        and singularity.sharing_of(h.namespace) <> 'private'
+    union all
+    select
+        'question', null, q.question_id, q.namespace, q.kind, null, f.finding ->> 'rule', f.finding ->> 'place',
+        q.answered_at
+    from singularity.question q
+    cross join lateral jsonb_array_elements(q.findings) as f (finding);
+end
+$$;
+
+comment on function singularity.held_entries() is 'The rows of the view held_back.';
+
 create or replace view singularity.held_back as
 select
-    'artifact' as what,
-    h.artifact_id,
-    null::uuid as question_id,
-    h.namespace,
-    h.kind,
-    case when f.finding ->> 'place' like 'name,%' then left(h.name, 3) || '…' else h.name end as name,
-    f.finding ->> 'rule' as rule,
-    f.finding ->> 'place' as place,
-    b.held_at
-from singularity.held_holding as b
-inner join singularity.holding as h on b.artifact_id = h.artifact_id and b.version = h.version
-cross join lateral jsonb_array_elements(b.findings) as f (finding)
-where h.version = (select p.version from singularity.present_holding(b.artifact_id) as p)
-    and singularity.sharing_of(h.namespace) <> 'private'
-union all
-select
-    'question',
-    null,
-    q.question_id,
-    q.namespace,
-    q.kind,
-    null,
-    f.finding ->> 'rule',
-    f.finding ->> 'place',
-    q.answered_at
-from singularity.question as q
-cross join lateral jsonb_array_elements(q.findings) as f (finding);
+    e.what,
+    e.artifact_id,
+    e.question_id,
+    e.namespace,
+    e.kind,
+    e.name,
+    e.rule,
+    e.place,
+    e.held_at
+from singularity.held_entries() as e;
 
 comment on view singularity.held_back
 is 'What is not sent though it is shared: it looks as if a secret was in it, or its namespace is under review. One row for each '
@@ -397,8 +418,8 @@ as $$
 declare
     told text;
 begin
-    select format('%s artifacts (%s) of %s namespaces leave this machine: %s', sum(p.artifacts), pg_size_pretty(sum(p.bytes)),
-        count(*), left(string_agg(format('%s %s', p.namespace, p.artifacts), ', '), 500))
+    select format('%s artifacts (%s) of %s namespaces leave this machine: %s', sum(p.artifacts),
+        pg_size_pretty(sum(p.bytes)), count(*), left(string_agg(format('%s %s', p.namespace, p.artifacts), ', '), 500))
     into told
     from singularity.sharing_preview() as p where p.artifacts > 0
     having count(*) > 0;
@@ -416,8 +437,8 @@ language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select format(
-        '%s held back (%s): see singularity.held_back, then learn it otherwise, or SELECT singularity.release(kind, name, '
-        'namespace).',
+        '%s held back (%s): see singularity.held_back, then learn it otherwise, or SELECT singularity.release(kind, '
+        'name, namespace).',
         case count(distinct coalesce(h.artifact_id, h.question_id))
             when 1 then 'One entry is' else count(distinct coalesce(h.artifact_id, h.question_id)) || ' entries are'
         end,
@@ -434,8 +455,8 @@ language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select format(
-        'Secrets cannot be looked for (%s), so nothing is sent: run make install of Singularity on the database server and '
-        'restart the bridge.', s.failure
+        'Secrets cannot be looked for (%s), so nothing is sent: run make install of Singularity on the database server '
+        'and restart the bridge.', s.failure
     )
     from singularity.secret_scanner as s
 $$;
