@@ -23,9 +23,9 @@ class Relay:
         self.schema = schema
 
     @classmethod
-    def of(cls, database: Database) -> Self:
+    def of(cls, database: Database, *, user: str | None = None) -> Self:
         """Return the bridge of a database: it is attached and says that it is connected."""
-        relay = cls(database.connect(database.relay), database.extension)
+        relay = cls(database.connect(user or database.relay), database.extension)
         attached = relay.attach()
         assert attached["attached"], attached
         relay.tick()

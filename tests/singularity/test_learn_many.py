@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.kit.instance_relay import InstanceRelay
 from tests.kit.session import Session, refused
 
 GOOD = {"kind": "pattern", "name": "good", "content": {"a": 1}}
@@ -66,10 +65,11 @@ def test_versions_follow_the_order_of_the_elements(db: Session) -> None:
     assert db.column("select name from singularity.holding order by version") == ["z", "y", "x"]
 
 
-def test_what_is_shared_is_queued_once_connected(db: Session, offline: InstanceRelay) -> None:
+@pytest.mark.usefixtures("offline")
+def test_what_is_shared_is_queued_once_connected(db: Session) -> None:
     db.learn_many([GOOD, {**GOOD, "name": "private", "shared": False}])
     assert [entry["artifact_id"] for entry in db.outbox()] == [db.known("good")["artifact_id"]]
-    assert offline.session.status()["outbox_entries"] == 1
+    assert db.status()["outbox_entries"] == 1
 
 
 WHOLE: list[tuple[Any, str]] = [

@@ -326,7 +326,6 @@ class TestTrouble:
     @pytest.mark.parametrize(
         ("reply", "complaint"),
         [
-            ({"request": "another"}, "reply to request 'another' came for 'question:"),
             ({"type": "welcome"}, "reply of type 'welcome' came for 'question:"),
             ({"v": 2}, "message of schema version 2, this side knows version 1"),
             ({"rows": [refined("zebra", level="perfect")]}, 'value for enum singularity.level: "perfect"'),
