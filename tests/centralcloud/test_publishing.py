@@ -71,6 +71,8 @@ def test_a_push_says_everything_about_the_winner(relay: Relay) -> None:
                 "tags": ["t"],
                 "level": known["level"],
                 "confidence": known["confidence"],
+                "holders": 1,
+                "vouching": 1,
                 "uses": 4,
                 "successes": 3,
                 "pinned": False,

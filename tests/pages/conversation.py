@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -162,6 +163,21 @@ class Conversation:
             """
         )
         self.here.execute("select singularity.want_comparison()")
+        self.settle()
+        self.compare_as_before()
+
+    def compare_as_before(self) -> None:
+        """Compare as an instance before 0.3 does, which tells what it has forgotten."""
+        self.here.execute("select singularity.want_comparison()")
+        self.tick()
+        (request,) = self.instance.take("sync")
+        body = request.body
+        (followed,) = (one for one in body["ranges"] if one["topic"])
+        followed["forgotten"] = [str(UUID(int=1))]
+        (old,) = self.note("request", [replace(request, payload=json.dumps(body).encode())])
+        reply = self.authority.serve(old)
+        self.said["reply to digest"].append(json.loads(reply))
+        self.instance.reply(request, reply)
         self.settle()
 
     def change_key(self) -> None:

@@ -128,7 +128,7 @@ comment on column @extschema@.wire_range.topic is 'Copies of this topic (namespa
 comment on column @extschema@.wire_range.prefix is 'First hex digits of the artifact ids of the range.';
 comment on column @extschema@.wire_range.entries is 'Number of states that the instance has in it.';
 comment on column @extschema@.wire_range.digest is 'Their digest.';
-comment on column @extschema@.wire_range.forgotten is 'Of a topic: array of artifact ids that were forgotten there, so that no copy is wanted.';
+comment on column @extschema@.wire_range.forgotten is 'Of a topic, from an instance before 0.3: array of artifact ids that were forgotten there.';
 comment on column @extschema@.wire_range.states
 is 'Where versions are compared: an array of [artifact id, variant, incarnation, version], of a topic of [artifact id, revision].';
 

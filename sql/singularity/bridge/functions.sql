@@ -222,13 +222,7 @@ begin
     end if;
     if reason is not null then
         perform singularity.count_rejection(reason, 'reply to ' || message_id, signer),
-<<<<<<< HEAD
             singularity.retry_request(message_id, reason);
-||||||| c6c62d8
-            singularity.retry_request(message_id);
-=======
-            singularity.retry_request(message_id, null);
->>>>>>> wt-outgoing
         return;
     end if;
     perform singularity.apply_reply(message_id, body), singularity.note_authority_key(signer);
