@@ -1,3 +1,6 @@
+-- the secret is nobody's
+revoke all on singularity.seal_key from singularity_reader, singularity_bridge;
+
 grant execute on function singularity.lookup to singularity_reader;
 grant execute on function singularity.recall to singularity_reader;
 grant execute on function singularity.explain_recall to singularity_reader;

@@ -137,7 +137,7 @@ declare
 begin
     if unknown is not null then
         raise exception using errcode = 'feature_not_supported',
-            message = format('message of unknown type %L', unknown);
+            message = format('message of unknown type %L', centralcloud.printable(unknown));
     end if;
     speakers := array(
         select centralcloud.check_speaker(b.subject, b.body)
@@ -173,7 +173,7 @@ begin
         when 'digest' then reply := centralcloud.compare(request, speaker);
         else
             raise exception using errcode = 'feature_not_supported',
-                message = format('request of unknown type %L', request ->> 'type');
+                message = format('request of unknown type %L', centralcloud.printable(request ->> 'type'));
     end case;
     return centralcloud.encode_message(reply || jsonb_build_object(
         'request', request -> 'request', 'epoch', centralcloud.epoch(),

@@ -1,3 +1,27 @@
+create or replace function centralcloud.name_in(body jsonb, speaker uuid) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when (centralcloud.name_refusal(n.name)).reason is null and (centralcloud.hidden_refusal(n.name, 'name')).reason is null
+            then n.name
+        else speaker::text
+    end
+    from (select body ->> 'instance_name' as name) as n
+$$;
+
+comment on function centralcloud.name_in(jsonb, uuid)
+is 'The name that an instance says it has; its id where that is none that an artifact could have.';
+
+create or replace function centralcloud.environment_in(body jsonb) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when body ->> 'environment' in ('dev', 'test', 'ci', 'prod') then body ->> 'environment' else 'dev' end
+$$;
+
+comment on function centralcloud.environment_in(jsonb) is 'The environment that an instance says it has; dev where that is none.';
+
 create or replace function centralcloud.register_instances(
     speakers uuid[], bodies jsonb[], incoming centralcloud.incoming[]
 ) returns void
@@ -11,8 +35,8 @@ begin
     with heard as (
         -- the message with the greatest version says who an instance is, in whatever order they come
         select distinct on (b.speaker)
-            b.speaker as instance_id, coalesce(b.body ->> 'instance_name', b.speaker::text) as instance_name,
-            coalesce(b.body ->> 'environment', 'dev') as environment, v.greatest_version
+            b.speaker as instance_id, centralcloud.name_in(b.body, b.speaker) as instance_name,
+            centralcloud.environment_in(b.body) as environment, v.greatest_version
         from unnest(speakers, bodies) with ordinality as b (speaker, body, n)
         cross join lateral (
             select coalesce(max((i.record).version), 0) as greatest_version

@@ -13,7 +13,8 @@ create table centralcloud.instance (
     twin_alarm_at timestamptz,
     session_id uuid,
     session_since timestamptz,
-    former_sessions uuid[] not null default '{}'
+    former_sessions uuid[] not null default '{}',
+    seals boolean not null default false
 );
 
 comment on table centralcloud.instance is 'The instances that were ever heard.';
@@ -33,5 +34,6 @@ is 'Since when two databases speak under this name: different states came under 
 comment on column centralcloud.instance.session_id is 'Session of the bridge that last asked something in this name.';
 comment on column centralcloud.instance.session_since is 'When that session was first heard.';
 comment on column centralcloud.instance.former_sessions is 'Sessions before it, the latest first: one that comes back is a twin''s.';
+comment on column centralcloud.instance.seals is 'Whether it seals what it says: then states without a seal are wanted again.';
 
 select pg_catalog.pg_extension_config_dump('centralcloud.instance', '');

@@ -11,6 +11,7 @@ grant execute on function @extschema@.bridge_arm to @extension@_bridge;
 grant execute on function @extschema@.bridge_outgoing to @extension@_bridge;
 grant execute on function @extschema@.bridge_result to @extension@_bridge;
 grant execute on function @extschema@.bridge_receive to @extension@_bridge;
+grant execute on function @extschema@.bridge_put_aside to @extension@_bridge;
 grant execute on function @extschema@.bridge_serve to @extension@_bridge;
 grant execute on function @extschema@.bridge_tick to @extension@_bridge;
 -- the view configuration calls it with the rights of who reads it

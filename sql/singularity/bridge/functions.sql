@@ -196,7 +196,7 @@ declare
 begin
     if body ->> 'request' is distinct from (case about when 'hello' then 'hello' else request end) then
         raise exception using errcode = 'invalid_parameter_value',
-            message = format('reply to request %L came for %L', body ->> 'request', message_id);
+            message = format('reply to request %L came for %L', singularity.printable(body ->> 'request'), message_id);
     end if;
     perform singularity.hear_authority(body ->> 'epoch'), singularity.hear_of_twin((body ->> 'twin')::boolean);
     case about || ' ' || (body ->> 'type')
@@ -210,7 +210,7 @@ begin
             perform singularity.apply_comparison(body);
         else
             raise exception using errcode = 'feature_not_supported',
-                message = format('reply of type %L came for %L', body ->> 'type', message_id);
+                message = format('reply of type %L came for %L', singularity.printable(body ->> 'type'), message_id);
     end case;
     -- an earlier one that could not be applied is made good
     delete from singularity.dead_letter d where d.subject = 'reply to ' || apply_reply.message_id;
@@ -270,10 +270,11 @@ begin
             when 'heads' then
                 perform singularity.hear_heads(body -> 'heads');
                 update singularity.authority set
-                    stream_created = body ->> 'stream_created', stream_passed = (body ->> 'stream_passed')::bigint;
+                    stream_created = left(body ->> 'stream_created', 100),
+                    stream_passed = singularity.number_in(body, 'stream_passed');
             else
                 raise exception using errcode = 'feature_not_supported',
-                    message = format('message of unknown type %L', body ->> 'type');
+                    message = format('message of unknown type %L', singularity.printable(body ->> 'type'));
         end case;
     end loop;
     return;
@@ -282,13 +283,6 @@ $$;
 
 comment on function singularity.apply_messages(text[], jsonb[], jsonb[])
 is 'Applies receipts, refined knowledge and heartbeats; an instance publishes nothing in reply.';
-
-create or replace function singularity.parts_of(payload bytea) returns bytea[]
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$ select '{}'::bytea[] $$;
-
-comment on function singularity.parts_of(bytea) is 'What comes to an instance is not divided: where rows cannot be taken, receive_refined() tries each.';
 
 create or replace function singularity.answer_poison(from_subject text, from_payload bytea, error text)
 returns table (subject text, headers jsonb, payload bytea)
@@ -305,7 +299,7 @@ set jit = off
 as $$
 begin
     raise exception using errcode = 'feature_not_supported',
-        message = format('an instance serves no requests, one came on %s', bridge_serve.subject);
+        message = format('an instance serves no requests, one came on %s', singularity.printable(bridge_serve.subject));
 end
 $$;
 

@@ -97,7 +97,8 @@ begin
         return;
     end if;
     insert into singularity.reconciliation as r (started_at) values (clock_timestamp())
-    on conflict (only_row) do update set started_at = excluded.started_at, sent_again = 0, restored = 0, refreshed = 0;
+    on conflict (only_row) do update set started_at = excluded.started_at, sent_again = 0, restored = 0, refreshed = 0,
+        ignored = 0;
     insert into singularity.comparison (topic)
     select ''
     union all

@@ -13,7 +13,8 @@ begin
             message = 'the mode is not changed by configure()',
             hint = 'Call singularity.connect(mode) or singularity.disconnect().';
     end if;
-    perform singularity.change_settings(changes);
+    perform singularity.raise_refusal(singularity.hidden_refusal(changes ->> 'instance_name', 'instance_name')),
+        singularity.change_settings(changes);
 end
 $$;
 

@@ -32,6 +32,7 @@ declare
     records jsonb;
     attempt integer;
 begin
+    perform singularity.ensure_seal_key();
     with entry as (
         select
             t.artifact_id, t.variant, t.incarnation, r.version, j.record, d.offered_version, d.attempts,
@@ -119,6 +120,7 @@ as $$
 #variable_conflict use_column
 declare
     state jsonb;
+    made singularity.wire_record;
 begin
     if record_to_send.variant = '' then
         state := (
@@ -139,7 +141,11 @@ begin
                 and singularity.outcomes_may_leave(e.artifact_id, e.version)
         );
     end if;
-    return jsonb_populate_record(null::singularity.wire_record, state);
+    made := jsonb_populate_record(null::singularity.wire_record, state);
+    if made.version is not null then
+        made.seal := singularity.seal_of(made);
+    end if;
+    return made;
 end
 $$;
 
@@ -162,8 +168,10 @@ begin
             r.artifact_id, coalesce(r.variant, '') as variant,
             coalesce(r.incarnation, '00000000-0000-0000-0000-000000000000') as incarnation, r.version,
             -- an authority before 0.3 says so of what it could not apply
-            case when r.verdict = 'set aside' then 'refused' else r.verdict end as verdict, r.reason
+            case when r.verdict = 'set aside' then 'refused' else r.verdict end as verdict,
+            singularity.printable(r.reason, 500) as reason
         from jsonb_populate_recordset(null::singularity.wire_verdict, records) as r
+        where r.verdict in ('stored', 'superseded', 'refused', 'set aside')
         order by r.artifact_id, r.variant, r.incarnation, r.version desc
     ), confirmed as (
         update singularity.delivery d set

@@ -141,6 +141,7 @@ declare
     me singularity.identity := singularity.present_identity();
     accounted bigint := greatest(me.known_version, (select max(d.offered_version) from singularity.delivery d));
 begin
+    perform singularity.raise_refusal(singularity.known_version_refusal(confirm_identity.known_version));
     if confirm_identity.known_version > (select s.last_value from singularity.version as s) then
         perform setval('singularity.version', confirm_identity.known_version);
     end if;
@@ -162,6 +163,29 @@ $$;
 comment on function singularity.confirm_identity(bigint)
 is 'Decides, from the greatest version that the authority knows of this instance, whether the present incarnation goes on '
 'or was restored and begins a new one. While messages are under way that the authority has not read, it decides nothing.';
+
+create or replace function singularity.known_version_refusal(known_version bigint) returns singularity.refusal
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    counted constant bigint := (select s.last_value from singularity.version as s);
+begin
+    -- half of the numbers stay this instance's own, however often it is led on
+    if known_version between 0 and (singularity.greatest_number() + 1) / 2
+        and not singularity.is_leap(known_version, counted, 1099511627776) then
+        return null;
+    end if;
+    return singularity.refuse('22023',
+        format('the authority says that it knows version %s of this instance, which has counted to %s',
+            coalesce(known_version::text, 'null'), counted),
+        'Mend it at the authority: ALTER EXTENSION centralcloud UPDATE; ask its operator who speaks in this instance''s name.');
+end
+$$;
+
+comment on function singularity.known_version_refusal(bigint)
+is 'Why this instance does not go on above a version that the authority says it knows: no number, or further on than it can have '
+'counted in a time that was lost; null when it does.';
 
 create or replace function singularity.begin_incarnation(known_version bigint, restoring boolean) returns void
 language plpgsql security definer

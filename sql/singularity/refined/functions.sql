@@ -66,7 +66,7 @@ as $$
 #variable_conflict use_column
 begin
     perform singularity.apply_refined(body);
-    update singularity.topic t set requested_at = null, head = greatest(t.head, (body ->> 'head')::bigint)
+    update singularity.topic t set requested_at = null, head = greatest(t.head, singularity.number_in(body, 'head'))
     where t.namespace = body ->> 'namespace' and t.kind = body ->> 'kind';
 end
 $$;
@@ -93,9 +93,12 @@ as $$
 begin
     perform singularity.receive_refined(body -> 'rows', body ->> 'epoch', false);
     update singularity.topic t set
-        head = greatest(t.head, (body ->> 'to')::bigint),
+        head = greatest(t.head, singularity.number_in(body, 'to')),
         -- also back, to what came late: what changed since, a removal perhaps, is fetched again
-        position = case when (body ->> 'from')::bigint <= t.position then (body ->> 'to')::bigint else t.position end
+        position = case
+            when singularity.number_in(body, 'from') <= t.position then singularity.number_in(body, 'to')
+            else t.position
+        end
     where t.namespace = body ->> 'namespace' and t.kind = body ->> 'kind';
 end
 $$;
@@ -110,6 +113,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     given_row jsonb;
+    failed jsonb[] := '{}';
+    first_code text;
+    first_error text;
 begin
     begin
         perform singularity.store_refined(given, epoch, asked);
@@ -127,18 +133,27 @@ begin
             if singularity.is_transient(sqlstate) then
                 raise;
             end if;
-            perform singularity.keep_dead_letter('refined row', singularity.encode_message(jsonb_build_object(
-                'type', 'refined', 'epoch', receive_refined.epoch, 'namespace', given_row -> 'namespace',
-                'kind', given_row -> 'kind', 'from', (given_row ->> 'revision')::bigint - 1,
-                'to', given_row -> 'revision', 'rows', jsonb_build_array(given_row)
-            )), '{}', sqlstate, sqlerrm);
+            failed := failed || given_row;
+            first_code := coalesce(first_code, sqlstate);
+            first_error := coalesce(first_error, sqlerrm);
         end;
     end loop;
+    -- a letter for each topic, which when replayed has what changed since fetched again
+    perform singularity.keep_dead_letter('refined row', singularity.encode_message(jsonb_build_object(
+        'type', 'refined', 'epoch', receive_refined.epoch, 'namespace', l.namespace, 'kind', l.kind,
+        'from', l.revision - 1, 'to', l.revision, 'rows', l.rows
+    )), '{}', first_code, first_error, jsonb_array_length(l.rows))
+    from (
+        select f.value -> 'namespace' as namespace, f.value -> 'kind' as kind, jsonb_agg(f.value) as rows,
+            min(case when f.value ->> 'revision' ~ '^[0-9]{1,15}$' then (f.value ->> 'revision')::bigint end) as revision
+        from unnest(failed) as f (value)
+        group by 1, 2
+    ) as l;
 end
 $$;
 
 comment on function singularity.receive_refined(jsonb, text, boolean)
-is 'Takes in refined knowledge, see store_refined(); a row that cannot be stored becomes a dead letter and stops no other. An '
+is 'Takes in refined knowledge, see store_refined(); rows that cannot be stored become a dead letter and stop no other. An '
 'answer of one such row raises its error, so that the question stays open.';
 
 create or replace function singularity.store_refined(given jsonb, epoch text, asked boolean) returns void
