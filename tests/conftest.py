@@ -2,8 +2,9 @@
 
 `instance` and `authority` are databases with the extension and its ordinary login roles (see
 `singularity_lab.Database`), copied from a template. `instance_db` and `authority_db` are connections as an
-ordinary member, `instance_superuser` and `authority_superuser` the superuser's. All of them share one server,
-which never crashes; tests that break things take a `lab` of their own.
+ordinary member, `instance_superuser` and `authority_superuser` the superuser's. `here` and `there` are the two
+with bridges that are moved by hand. All of them share one server, which never crashes; tests that break things
+take a `lab` of their own.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 from pytest_postgresql import factories
+from tests.kit.pair import Authority, Instance
 
 from singularity_lab import Cluster, Database, Lab
 from singularity_lab.process import forget_foreign_servers
@@ -107,3 +109,21 @@ def authority_db(authority: Database) -> Iterator[psycopg.Connection]:
     """Open a connection to `authority` as an ordinary curator, each statement its own transaction."""
     with authority.connect() as connection:
         yield connection
+
+
+@pytest.fixture
+def there(authority: Database) -> Iterator[Authority]:
+    """Start the authority's bridge."""
+    one = Authority(authority)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def here(instance: Database) -> Iterator[Instance]:
+    """Connect an instance."""
+    one = Instance(instance)
+    one.call("configure", instance_name="ann")
+    one.call("connect")
+    yield one
+    one.close()

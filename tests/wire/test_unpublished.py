@@ -1,36 +1,17 @@
 """What is asked for before the authority has published it is answered like any other, kept, and taken back."""
 
-from collections.abc import Iterator
-
 import pytest
 from tests.kit.pair import Authority, Instance, settle
 from tests.kit.queries import row, rows
 from tests.kit.relay import exchange
 from tests.kit.speaker import Speaker
 
-from singularity_lab import Database
-
 LOOK = "select content, revision from singularity.lookup('pattern', 'thing')"
 COPIES = "select name, revision from singularity.central_copy"
 
 
-@pytest.fixture
-def there(authority: Database) -> Iterator[Authority]:
-    one = Authority(authority)
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def here(instance: Database, there: Authority) -> Iterator[Instance]:
-    one = Instance(instance)
-    one.call("connect")
-    settle(there, one)
-    yield one
-    one.close()
-
-
 def test_an_answer_before_its_push(there: Authority, here: Instance) -> None:
+    settle(there, here)
     ann = Speaker(1)
     there.relay.give([ann.says(ann.holds("zebra", "thing", kind="pattern"))])
     assert row(there.db, "select revision from centralcloud.artifact") == {"revision": 0}

@@ -27,8 +27,9 @@ begin
             'max_bytes', centralcloud.get_setting('stream_max_bytes')::bigint
         )),
         'consumers', jsonb_build_array(jsonb_build_object(
-            'stream', centralcloud.stream_name(), 'durable', 'centralcloud', 'batch', 16, 'ack_wait_s', 30,
-            'max_ack_pending', 64
+            'stream', centralcloud.stream_name(), 'durable', 'centralcloud', 'batch', 16,
+            -- what a dead bridge held comes again after that; a living one says in time that it works on it
+            'ack_wait_s', 5, 'max_ack_pending', 64
         )),
         'subscriptions', '[]'::jsonb,
         'service', jsonb_build_object(
