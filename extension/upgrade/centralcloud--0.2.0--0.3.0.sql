@@ -1,7 +1,10 @@
 -- functions that are gone or changed their signature
+drop function if exists centralcloud.bridge_lock_key();
 drop function if exists centralcloud.bridge_outgoing(text, integer);
 drop function if exists centralcloud.check_content(jsonb);
 drop function if exists centralcloud.check_name(text);
+drop function if exists centralcloud.check_scoring();
+drop function if exists centralcloud.fits_scoring(text, text);
 drop function if exists centralcloud.check_summary(text);
 drop function if exists centralcloud.check_tags(text[]);
 drop function if exists centralcloud.check_token(text, text);
@@ -23,13 +26,20 @@ drop function if exists centralcloud.register_instances(text[], jsonb[]);
 drop function if exists centralcloud.score_documents(bigint[], sparsevec, vector, text);
 drop function if exists centralcloud.take_queued_messages(integer);
 drop function if exists centralcloud.unapplied_trouble();
+drop function if exists centralcloud.status();
 drop function if exists centralcloud.store_contributions(centralcloud.incoming[]);
 drop function if exists centralcloud.verdicts(centralcloud.incoming[]);
 
 drop type centralcloud.incoming;
 
+-- rights are granted anew, and fewer of them
+revoke all on all tables in schema centralcloud from centralcloud_reader, centralcloud_curator, centralcloud_bridge;
+revoke all on all routines in schema centralcloud from centralcloud_reader, centralcloud_curator, centralcloud_bridge;
+
+-- include centralcloud/roles/tables.sql
 -- include shared/validity/tables.sql
 -- include shared/wire/tables.sql
+-- include shared/signing/tables.sql
 
 create type centralcloud.incoming as (
     message integer,
@@ -76,6 +86,21 @@ where a.variant is not null and not exists (
     select from centralcloud.document as d where d.artifact_id = a.artifact_id
 );
 
+alter table centralcloud.instance add column public_key text;
+alter table centralcloud.instance add column former_key text;
+alter table centralcloud.instance add column enrolled_at timestamptz;
+alter table centralcloud.instance add column enrolled_by text;
+alter table centralcloud.instance add column retired_at timestamptz;
+alter table centralcloud.instance add column retired_because text;
+comment on table centralcloud.instance is 'The registry of instances: those that were ever heard, and those that were enrolled.';
+comment on column centralcloud.instance.public_key
+is 'The key that it signs with, an nkey; null while it only ever spoke unsigned, as versions before 0.3 do.';
+comment on column centralcloud.instance.former_key is 'The key before it, good until something came that the present one had signed.';
+comment on column centralcloud.instance.enrolled_at is 'Since when this key is known.';
+comment on column centralcloud.instance.enrolled_by is 'Who enrolled it; null when the key was taken from its first message.';
+comment on column centralcloud.instance.retired_at is 'When it was retired: nothing of it is heard since, and its outcomes do not count.';
+comment on column centralcloud.instance.retired_because is 'Why it was retired, for people.';
+
 -- words
 comment on column centralcloud.artifact.tags is 'Tags of the winner.';
 comment on column centralcloud.contribution.tags is 'Its tags under that version.';
@@ -110,3 +135,8 @@ comment on column centralcloud.instance.greatest_version is 'The greatest versio
 alter table centralcloud.bridge_state add column connection text;
 comment on column centralcloud.bridge_state.connection
 is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';
+
+-- the bridge's place
+alter table centralcloud.bridge_state add column pid integer, add column backend_start timestamptz;
+comment on column centralcloud.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';
+comment on column centralcloud.bridge_state.backend_start is 'When that process began: no other has both.';

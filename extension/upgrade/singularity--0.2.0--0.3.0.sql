@@ -1,4 +1,5 @@
 -- functions that are gone or changed their signature
+drop function if exists singularity.bridge_lock_key();
 drop function if exists singularity.bridge_outgoing(text, integer);
 drop function if exists singularity.check_artifact(text, text, jsonb, text, text[], text, boolean, vector, text);
 drop function if exists singularity.check_content(jsonb);
@@ -15,11 +16,13 @@ drop function if exists singularity.lanes_with_work();
 drop function if exists singularity.mind_topics(jsonb);
 drop function if exists singularity.next_shipment();
 drop function if exists singularity.note_failed_request(text);
+drop function if exists singularity.receive_reply(text, bytea);
 drop function if exists singularity.record_to_send(uuid, text, uuid);
 drop function if exists singularity.refresh_copies(text, jsonb, text);
 drop function if exists singularity.resend_lost_shipments();
 drop function if exists singularity.retry_set_aside();
 drop function if exists singularity.score_documents(bigint[], sparsevec, vector, text);
+drop function if exists singularity.status();
 drop function if exists singularity.store_rows(jsonb, text, boolean);
 drop function if exists singularity.take_answer(uuid, jsonb);
 drop function if exists singularity.take_back(jsonb);
@@ -37,8 +40,14 @@ drop function if exists singularity.unapplied_trouble();
 drop view singularity.outbox_entries;
 drop type singularity.own_state;
 
+-- rights are granted anew, and fewer of them
+revoke all on all tables in schema singularity from singularity_reader, singularity_writer, singularity_bridge;
+revoke all on all routines in schema singularity from singularity_reader, singularity_writer, singularity_bridge;
+
+-- include singularity/roles/tables.sql
 -- include shared/validity/tables.sql
 -- include shared/wire/tables.sql
+-- include shared/signing/tables.sql
 
 alter table singularity.holding rename column withdrawn_through to withdrawn_up_to;
 alter table singularity.reconciliation rename column taken_back to restored;
@@ -85,6 +94,10 @@ where h.variant is not null and not exists (
     where t.artifact_id = h.artifact_id and t.version > h.version and t.variant is null
 );
 
+alter table singularity.authority add column public_key text;
+comment on column singularity.authority.public_key
+is 'The key that the authority signs with, an nkey: from its first welcome, or from trust_authority(). Null before.';
+
 -- words
 comment on column singularity.authority.session_id
 is 'Id of the present session of the bridge: by it the authority notices two databases under one name.';
@@ -112,3 +125,11 @@ comment on column singularity.searchable.tags is 'Its tags.';
 alter table singularity.bridge_state add column connection text;
 comment on column singularity.bridge_state.connection
 is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';
+
+-- the bridge's place
+alter table singularity.bridge_state add column pid integer, add column backend_start timestamptz;
+comment on column singularity.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';
+comment on column singularity.bridge_state.backend_start is 'When that process began: no other has both.';
+
+alter table singularity.question add column asked_by name not null default session_user;
+comment on column singularity.question.asked_by is 'The login that asked it.';

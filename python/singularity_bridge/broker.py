@@ -21,6 +21,7 @@ from nats.aio.subscription import Subscription
 
 from singularity_bridge.errors import BrokerLost, FatalError, describe, one_line
 from singularity_bridge.settings import Settings, without_password
+from singularity_bridge.signing import Keyring
 
 CONNECT_TIMEOUT_S = 5
 PROBE_INTERVAL_S = 2.0
@@ -88,8 +89,9 @@ class _Client(Client):
 class Broker:
     """A live connection. Once `lost` is done (its exception says why) nothing works any more."""
 
-    def __init__(self, name: str, inbox_prefix: str) -> None:
+    def __init__(self, name: str, inbox_prefix: str, keyring: Keyring | None = None) -> None:
         self._client = _Client()
+        self.keyring = keyring or Keyring()
         self._name = name
         self._inbox_prefix = inbox_prefix
         self._tokens = itertools.count(1)
@@ -201,6 +203,12 @@ class Broker:
         subject = self._client.new_inbox()
         return subject, await self.subscribe(subject, handler)
 
+    async def publish_signed(
+        self, subject: str, payload: bytes, headers: dict[str, str] | None = None, reply: str = ""
+    ) -> None:
+        """Publish in the name of the database. Raises SendError like `publish`."""
+        await self.publish(subject, payload, self.keyring.sign(subject, payload, headers, reply), reply)
+
     async def publish(
         self, subject: str, payload: bytes, headers: dict[str, str] | None = None, reply: str = ""
     ) -> None:
@@ -218,7 +226,13 @@ class Broker:
             raise UnsendableError(describe(error)) from error
 
     async def ask(
-        self, subject: str, payload: bytes, headers: dict[str, str] | None, timeout_s: float
+        self,
+        subject: str,
+        payload: bytes,
+        headers: dict[str, str] | None,
+        timeout_s: float,
+        *,
+        signed: bool = False,
     ) -> asyncio.Future[Msg]:
         """Publish with a reply subject and return the future answer, which may fail with SendError."""
         loop = asyncio.get_running_loop()
@@ -233,7 +247,8 @@ class Broker:
 
         answer.add_done_callback(forget)
         try:
-            await self.publish(subject, payload, headers, reply=f"{self._inbox}.{token}")
+            publish = self.publish_signed if signed else self.publish
+            await publish(subject, payload, headers, reply=f"{self._inbox}.{token}")
         except SendError as error:
             answer.set_exception(error)
         return answer

@@ -17,17 +17,7 @@ from singularity_bridge.jetstream import JetStreamError
 from singularity_bridge.plan import Plan, StreamPlan, parse
 from singularity_bridge.settings import Settings
 
-_OTHER_BRIDGE = """
-    select a.pid
-      from pg_catalog.pg_stat_activity as a
-      join pg_catalog.pg_locks as l on l.pid = a.pid and l.locktype = 'advisory' and l.granted
-     where a.datname = pg_catalog.current_database() and a.application_name = %s
-     limit 1
-"""
-
-_HAS_TROUBLES = (
-    "select pg_catalog.to_regprocedure(pg_catalog.format('%%I.troubles(boolean)', %s::text)) is not null"
-)
+_KNOWS = "select pg_catalog.to_regprocedure(pg_catalog.format('%%I.%%s', %s::text, %s::text)) is not null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +65,31 @@ async def _check_extension(connection: Connection, schema: str) -> AsyncIterator
     yield Finding(True, "extension", f"{schema} {row[0] if row else '(not packaged as an extension)'}")
     await database.require_functions(connection, schema)
     yield Finding(True, "privileges", f"{connection.info.user} may call the bridge functions")
-    other = await _other_bridge(connection, schema)
-    place = f"taken by a bridge (process {other}); another one would stand by" if other else "free"
-    yield Finding(True, "bridge's place", place)
+    if await _knows(connection, schema, "bridge_holder()"):
+        holder = await _holder(connection, schema)
+        place = f"taken ({holder}); another bridge would stand by" if holder else "free"
+        yield Finding(True, "bridge's place", place)
 
 
-async def _other_bridge(connection: Connection, schema: str) -> int | None:
-    """Return the process that holds the bridge's place."""
-    row = await (await connection.execute(_OTHER_BRIDGE, [database.application_name(schema)])).fetchone()
+async def _knows(connection: Connection, schema: str, function: str) -> bool:
+    """Whether the extension has a function; an older one may not."""
+    row = await (await connection.execute(_KNOWS, [schema, function])).fetchone()
+    return bool(row and row[0])
+
+
+async def _holder(connection: Connection, schema: str) -> str | None:
+    """Say who has the bridge's place."""
+    row = await (await connection.execute(database.call(schema, "bridge_holder", 0, "who"))).fetchone()
     return row[0] if row else None
 
 
 async def _check_troubles(connection: Connection, schema: str) -> AsyncIterator[Finding]:
     """Say what the database itself says is wrong, also of a bridge that has its place; an older one says nothing."""
-    known = await (await connection.execute(_HAS_TROUBLES, [schema])).fetchone()
-    if not (known and known[0]):
+    if not await _knows(connection, schema, "troubles(boolean)"):
         return
-    watched = await _other_bridge(connection, schema) is not None
+    watched = (
+        await _knows(connection, schema, "bridge_holder()") and await _holder(connection, schema) is not None
+    )
     row = await (await connection.execute(database.call(schema, "troubles", 1), [watched])).fetchone()
     for trouble in row[0] if row else []:
         what, _, mend = trouble.rpartition(": ")

@@ -49,6 +49,8 @@ FUNCTIONS = (
     "bridge_tick(jsonb)",
     "bridge_detach()",
 )
+SIGNING = ("bridge_serve(text, bytea, jsonb)", "bridge_signing_keys()")
+"""What an extension before 0.3 has not: its messages are not signed."""
 
 _SCHEMAS = """
     select n.nspname::text
@@ -137,8 +139,11 @@ async def find_schema(connection: Connection, wanted: str | None) -> str:
     return wanted or schemas[0]
 
 
-async def require_functions(connection: Connection, schema: str) -> None:
-    """Raise FatalError unless every bridge function is there and may be called by this user."""
+async def require_functions(connection: Connection, schema: str) -> bool:
+    """Raise FatalError unless every bridge function is there and may be called by this user.
+
+    Returns whether the extension has those for signed messages.
+    """
     allowed: dict[str, bool] = dict(await (await connection.execute(_PRIVILEGES, [schema])).fetchall())
     if missing := [function for function in FUNCTIONS if function not in allowed]:
         raise FatalError(
@@ -146,23 +151,25 @@ async def require_functions(connection: Connection, schema: str) -> None:
             f"Update it: ALTER EXTENSION {schema} UPDATE.",
         )
     user = connection.info.user
-    if denied := [function for function in FUNCTIONS if not allowed[function]]:
+    signing = all(function in allowed for function in SIGNING)
+    if denied := [name for name in (*FUNCTIONS, *(SIGNING if signing else ())) if not allowed[name]]:
         raise FatalError(
             f"the user {user} has no privilege to call {schema}.{denied[0]}",
             f"Make it a member of the bridge's role: GRANT {schema}_bridge TO {user}.",
         )
+    return signing
 
 
 class Control:
-    """The control connection. It holds the bridge's lock and listens to the bell.
+    """The control connection. It holds the bridge's place and listens to the bell.
 
     Methods raise DatabaseLost when the connection is gone or does not answer in time, psycopg.Error when a
     call failed on a working connection.
     """
 
-    def __init__(self, connection: Connection, schema: str) -> None:
+    def __init__(self, connection: Connection, schema: str, *, signing: bool) -> None:
         self._connection = connection
-        self.schema = schema
+        self.schema, self.signing = schema, signing
         self.rung = asyncio.Event()
         connection.add_notify_handler(lambda _: self.rung.set())
 
@@ -174,13 +181,13 @@ class Control:
         try:
             try:
                 schema = await find_schema(connection, extension)
-                await require_functions(connection, schema)
+                signing = await require_functions(connection, schema)
                 await connection.execute(
                     "select set_config('application_name', %s, false)", [application_name(schema)]
                 )
             except psycopg.Error as error:
                 _raise_opening(error)
-            yield cls(connection, schema)
+            yield cls(connection, schema, signing=signing)
         finally:
             await connection.close()
 
@@ -190,8 +197,8 @@ class Control:
         info = self._connection.info
         return f"{info.dbname} at {info.host or 'local socket'}:{info.port}"
 
-    async def attach(self) -> tuple[Plan | None, int]:
-        """Take the bridge's place: (plan, 0), or (None, process id of the bridge that has it).
+    async def attach(self) -> tuple[Plan | None, str]:
+        """Take the bridge's place: (plan, ""), or (None, who has it).
 
         Raises FatalError when the database does not want this bridge.
         """
@@ -200,8 +207,9 @@ class Control:
         except psycopg.Error as error:
             _raise_opening(error)
         if answer["attached"]:
-            return parse(answer["plan"]), 0
-        return None, answer["holder"] or 0
+            return parse(answer["plan"]), ""
+        # an older extension knows the process only
+        return None, answer.get("who") or f"process {answer['holder']}"
 
     async def listen(self, bell: str) -> None:
         """Hear the bell from now on."""
@@ -262,13 +270,13 @@ class Database:
     Methods raise DatabaseLost or psycopg.Error like Control's.
     """
 
-    def __init__(self, pool: AsyncConnectionPool[Connection], schema: str) -> None:
+    def __init__(self, pool: AsyncConnectionPool[Connection], schema: str, *, signing: bool) -> None:
         self._pool = pool
-        self._schema = schema
+        self._schema, self._signing = schema, signing
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, conninfo: str, schema: str) -> AsyncIterator[Self]:
+    async def open(cls, conninfo: str, schema: str, *, signing: bool) -> AsyncIterator[Self]:
         """Open the pool; it is closed at the end."""
         pool = AsyncConnectionPool(
             conninfo,
@@ -281,7 +289,7 @@ class Database:
         )
         await pool.open()
         try:
-            yield cls(pool, schema)
+            yield cls(pool, schema, signing=signing)
         finally:
             await pool.close(CLOSE_TIMEOUT_S)
 
@@ -328,10 +336,21 @@ class Database:
         rows = await self._rows(statement, parameters)
         return [Publication(subject, _texts(headers), payload or b"") for subject, headers, payload in rows]
 
-    async def serve(self, subject: str, payload: bytes) -> bytes:
-        """Answer one service request."""
-        rows = await self._rows(call(self._schema, "bridge_serve", 2), (subject, payload))
-        return bytes(rows[0][0] or b"")
+    async def serve(self, request: Incoming) -> bytes | None:
+        """Return the answer to a service request, None when it is not to be answered."""
+        parameters: list[object] = [request.subject, request.payload]
+        if self._signing:
+            parameters.append(Jsonb(request.meta))
+        rows = await self._rows(call(self._schema, "bridge_serve", len(parameters)), parameters)
+        answer = rows[0][0]
+        return None if answer is None else bytes(answer)
+
+    async def signing_keys(self) -> list[tuple[int, bytes]]:
+        """Return number and seed of the keys to sign with; an extension before 0.3 has none."""
+        if not self._signing:
+            return []
+        statement = call(self._schema, "bridge_signing_keys", 0, "signing_key_id, seed")
+        return [(number, bytes(seed)) for number, seed in await self._rows(statement, [])]
 
     async def _rows(self, statement: sql.Composed, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         try:

@@ -20,6 +20,7 @@ from singularity_bridge.nats_session import NatsSession
 from singularity_bridge.plan import Plan
 from singularity_bridge.reporter import Reporter
 from singularity_bridge.settings import Settings
+from singularity_bridge.signing import Keyring
 
 STANDBY_S = 1.0
 ARM_SPACING_S = 0.003
@@ -42,6 +43,7 @@ class DatabaseSession:
         self._nats_changed = asyncio.Event()
         self._complaints: set[str] = set()
         self._troubles: list[str] = []
+        self._keyring = Keyring()
         self._plan: Plan
 
     async def run(self) -> None:
@@ -52,9 +54,10 @@ class DatabaseSession:
         self._plan = plan
         logger.info("attached", extension=plan.extension, version=plan.version)
         async with (
-            Database.open(self._conninfo, self._control.schema) as database,
+            Database.open(self._conninfo, self._control.schema, signing=self._control.signing) as database,
             asyncio.TaskGroup() as group,
         ):
+            self._keyring.take(await database.signing_keys())
             endless = [
                 group.create_task(self._watch_stop()),
                 group.create_task(self._tick_forever(database)),
@@ -69,13 +72,13 @@ class DatabaseSession:
 
     async def _attach(self) -> Plan | None:
         """Take the bridge's place, waiting for another bridge to leave it; None when stopped meanwhile."""
-        standing_by_behind = -1
+        standing_by_behind = ""
         while not self._stop.is_set():
             plan, holder = await self._control.attach()
             if plan:
                 return plan
             if holder != standing_by_behind:
-                logger.info("standing by behind another bridge", pid=holder)
+                logger.info("standing by behind another bridge", holder=holder)
                 standing_by_behind = holder
             await pause(STANDBY_S, self._stop)
         return None
@@ -103,10 +106,17 @@ class DatabaseSession:
             await pause(self._plan.tick_s, self._nats_changed)
 
     async def _tick(self, database: Database) -> None:
-        revision, troubles = await database.tick({"bridge_version": VERSION, **self._state()})
+        forged = self._keyring.forged
+        signing = {"public_keys": self._keyring.public_keys, "forged": forged}
+        revision, troubles = await database.tick({"bridge_version": VERSION, **signing, **self._state()})
+        self._keyring.forged -= forged
         self._tell(troubles)
         if revision != self._plan.revision:
-            await self._follow(await database.plan())
+            plan = await database.plan()
+            if plan.signing_keys != self._plan.signing_keys:
+                self._keyring.take(await database.signing_keys())
+                self._nats_changed.set()  # their public keys are told at once
+            await self._follow(plan)
 
     def _tell(self, troubles: list[str]) -> None:
         """Log what is wrong, once each, and that nothing is any more."""
@@ -203,6 +213,7 @@ class DatabaseSession:
             self._plan,
             database,
             reporter,
+            self._keyring,
             wake=self._control.rung.set,
             on_connected=self._on_connected,
         )

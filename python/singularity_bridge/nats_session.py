@@ -16,6 +16,7 @@ from singularity_bridge.receiving import Consumer, Subscriptions
 from singularity_bridge.reporter import Reporter
 from singularity_bridge.service import Service
 from singularity_bridge.settings import Settings
+from singularity_bridge.signing import Keyring
 from singularity_bridge.streams import Streams
 
 logger = structlog.get_logger("bridge")
@@ -33,6 +34,7 @@ class NatsSession:
         plan: Plan,
         database: Database,
         reporter: Reporter,
+        keyring: Keyring,
         *,
         wake: Callable[[], None],
         on_connected: Callable[[str, str], None],
@@ -40,7 +42,7 @@ class NatsSession:
         self._settings = settings
         self._subjects = plan.subscriptions
         self._wake, self._on_connected = wake, on_connected
-        self._broker = Broker(plan.nats.client_name, plan.nats.inbox_prefix)
+        self._broker = Broker(plan.nats.client_name, plan.nats.inbox_prefix, keyring)
         self._streams = Streams(plan.nats, self._broker)
         self._queues = {
             queue.name: Queue(

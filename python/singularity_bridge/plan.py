@@ -43,12 +43,16 @@ class ConsumerPlan:
 
 @dataclass(frozen=True, slots=True)
 class ServicePlan:
-    """A NATS micro service; `endpoints` are pairs of name and subject."""
+    """A NATS micro service; `endpoints` are pairs of name and subject.
+
+    Errors are told only to reply subjects that begin with `reply_prefix`.
+    """
 
     name: str
     version: str
     description: str
     endpoints: tuple[tuple[str, str], ...]
+    reply_prefix: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,10 @@ class NatsPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All of it. While `speaking` is false the bridge holds no NATS connection."""
+    """All of it. While `speaking` is false the bridge holds no NATS connection.
+
+    `signing_keys` changes when there are other keys to sign with.
+    """
 
     extension: str
     version: str
@@ -76,6 +83,7 @@ class Plan:
     tick_s: float
     speaking: bool
     subscriptions: frozenset[str]
+    signing_keys: str
     nats: NatsPlan
 
 
@@ -92,6 +100,7 @@ def parse(document: dict[str, Any]) -> Plan:
             tick_s=document["tick_ms"] / 1000,
             speaking=document["speaking"],
             subscriptions=frozenset(document.get("subscriptions") or ()),
+            signing_keys=document.get("signing_keys") or "",
             nats=_nats(document),
         )
     except (KeyError, TypeError) as error:
@@ -145,4 +154,5 @@ def _service(document: dict[str, Any]) -> ServicePlan:
         version=document["version"],
         description=document.get("description") or "",
         endpoints=tuple((endpoint["name"], endpoint["subject"]) for endpoint in document["endpoints"]),
+        reply_prefix=document.get("reply_prefix") or "",
     )

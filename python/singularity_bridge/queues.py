@@ -19,6 +19,7 @@ from singularity_bridge.database import Database, Outgoing
 from singularity_bridge.errors import BrokerLost, describe
 from singularity_bridge.plan import QueuePlan
 from singularity_bridge.reporter import Reporter
+from singularity_bridge.signing import Keyring
 from singularity_bridge.streams import Streams, StreamState
 
 QUEUE_BYTES = 4 * 1024 * 1024
@@ -154,7 +155,9 @@ class Queue:
         """Send a message that is answered: by a reply, or by a stream's acknowledgement."""
         stream = message.via == "stream"
         headers = message.headers | {"Nats-Msg-Id": message.message_id} if stream else message.headers
-        answer = await self._broker.ask(message.subject, message.payload, headers, message.timeout_s)
+        answer = await self._broker.ask(
+            message.subject, message.payload, headers, message.timeout_s, signed=True
+        )
         self._under_way[answer] = _Sent(message.message_id, len(message.payload), stream, self._streams.known)
         self._bytes += len(message.payload)
         answer.add_done_callback(self._answered)
@@ -164,7 +167,7 @@ class Queue:
         results = {message.message_id: "" for message in messages}
         for message in messages:
             try:
-                await self._broker.publish(message.subject, message.payload, message.headers)
+                await self._broker.publish_signed(message.subject, message.payload, message.headers)
             except SendError as error:
                 results[message.message_id] = str(error)
         try:
@@ -179,7 +182,8 @@ class Queue:
         self._bytes -= sent.size
         self._freed.set()
         try:
-            outcome = self._stream_ack(sent, answer.result()) if sent.stream else _reply(answer.result())
+            msg = answer.result()
+            outcome = self._stream_ack(sent, msg) if sent.stream else _reply(msg, self._broker.keyring)
         except UnsendableError as error:
             outcome = {"ok": False, "error": str(error)}
         except Exception as error:  # noqa: BLE001 - whatever the answer is, the database must hear of it
@@ -234,9 +238,10 @@ def _stored(name: str, state: StreamState | None, sequence: int) -> dict[str, An
     }
 
 
-def _reply(msg: Msg) -> dict[str, Any]:
+def _reply(msg: Msg, keyring: Keyring) -> dict[str, Any]:
     headers = msg.headers or {}
+    signer = keyring.signer(msg)
     if "Nats-Service-Error" in headers:
         code = headers.get("Nats-Service-Error-Code", "500")
         return {"ok": False, "error": f"{code}: {headers['Nats-Service-Error']}"}
-    return {"ok": True, "reply": base64.b64encode(msg.data).decode()}
+    return {"ok": True, "reply": base64.b64encode(msg.data).decode(), "signer": signer}

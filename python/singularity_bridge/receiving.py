@@ -19,6 +19,7 @@ from singularity_bridge.database import Database, Incoming, Publication
 from singularity_bridge.errors import BrokerLost, describe
 from singularity_bridge.jetstream import JetStreamError, Puller, keep_consumer
 from singularity_bridge.plan import ConsumerPlan
+from singularity_bridge.signing import ForgedError, Keyring
 from singularity_bridge.streams import Streams
 
 if TYPE_CHECKING:
@@ -80,8 +81,9 @@ class Consumer:
             halted.cancel()
 
     async def _apply(self, messages: Sequence[Msg]) -> None:
+        batch = [one for msg in messages if (one := self._incoming(msg))]
         try:
-            publications = await self._database.receive([self._incoming(msg) for msg in messages])
+            publications = await self._database.receive(batch) if batch else []
         except psycopg.Error as error:
             delay_s = self._backoff.next_s()
             logger.warning(
@@ -95,11 +97,12 @@ class Consumer:
         await self._puller.ack(messages)
         self._wake()
 
-    def _incoming(self, msg: Msg) -> Incoming:
+    def _incoming(self, msg: Msg) -> Incoming | None:
         place = msg.metadata
         state = self._streams.known.get(place.stream)
         return incoming(
             msg,
+            self._broker.keyring,
             stream=place.stream,
             stream_created=state.created if state else None,
             sequence=place.sequence.stream,
@@ -163,12 +166,15 @@ class Subscriptions:
         size = 0
         while self._queue and len(batch) < BATCH and size < BATCH_BYTES:
             msg = self._queue.popleft()
-            batch.append(incoming(msg))
+            if one := incoming(msg, self._broker.keyring):
+                batch.append(one)
             size += len(msg.data)
         self._bytes -= size
         return batch
 
     async def _apply(self, batch: list[Incoming]) -> None:
+        if not batch:
+            return
         try:
             publications = await self._database.receive(batch)
         except psycopg.Error as error:
@@ -178,17 +184,24 @@ class Subscriptions:
         self._wake()
 
 
-def incoming(msg: Msg, **place: Any) -> Incoming:
-    """Return a message as the database takes it: PostgreSQL's text and jsonb hold no zero characters."""
+def incoming(msg: Msg, keyring: Keyring, **place: Any) -> Incoming | None:
+    """Return a message as the database takes it, None when it is forged.
+
+    PostgreSQL's text and jsonb hold no zero characters.
+    """
+    try:
+        signer = keyring.signer(msg)
+    except ForgedError:
+        return None
     headers = {_text(key): _text(value) for key, value in (msg.headers or {}).items()}
-    return Incoming(_text(msg.subject), msg.data, {"headers": headers, **place})
+    return Incoming(_text(msg.subject), msg.data, {"headers": headers, "signer": signer, **place})
 
 
 async def publish_all(broker: Broker, publications: Sequence[Publication]) -> None:
     """Publish and wait until the server has it; what can never be sent is logged. Raises BrokerLost."""
     for publication in publications:
         try:
-            await broker.publish(publication.subject, publication.payload, publication.headers)
+            await broker.publish_signed(publication.subject, publication.payload, publication.headers)
         except UnsendableError as error:
             logger.error("a message cannot be published", subject=publication.subject, error=str(error))  # noqa: TRY400
         except SendError as error:

@@ -8,12 +8,14 @@ import nats.errors
 import psycopg
 import structlog
 from nats import micro
-from nats.micro.request import Request
+from nats.aio.msg import Msg
+from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER, Request
 
-from singularity_bridge.broker import Broker
+from singularity_bridge.broker import Broker, SendError
 from singularity_bridge.database import Database
-from singularity_bridge.errors import BrokerLost, DatabaseLost, describe
+from singularity_bridge.errors import BrokerLost, DatabaseLost, describe, one_line
 from singularity_bridge.plan import ServicePlan
+from singularity_bridge.receiving import incoming
 
 if TYPE_CHECKING:
     from nats.micro.service import Service as MicroService
@@ -63,7 +65,7 @@ class Service:
         """Answer in a task of its own: nats-py hands over an endpoint's requests one after the other."""
         size = len(request.data)
         if len(self._answering) >= WAITING_REQUESTS or self._bytes + size > WAITING_BYTES:
-            await _refuse(request, "503", "too many requests are waiting")
+            await self._refuse(request, "503", "too many requests are waiting")
             return
         self._bytes += size
         task = asyncio.ensure_future(self._answer(request))
@@ -72,21 +74,32 @@ class Service:
 
     async def _answer(self, request: Request) -> None:
         try:
+            one = incoming(_message(request), self._broker.keyring, reply=_message(request).reply)
+            if one is None:
+                return
             async with self._places:
-                answer = await self._database.serve(request.subject, request.data)
-            await self._broker.room()
-            await request.respond(answer)
+                answer = await self._database.serve(one)
+            # What the database does not want answered goes nowhere: the reply subject may be anybody's.
+            if answer is not None:
+                await self._broker.publish_signed(_message(request).reply, answer)
         except (psycopg.Error, DatabaseLost) as error:
             logger.warning("a request failed", subject=request.subject, error=describe(error))
-            await _refuse(request, "500", describe(error))
-        except (nats.errors.Error, ValueError) as error:
-            logger.warning("a request cannot be answered", subject=request.subject, error=describe(error))
-            await _refuse(request, "500", describe(error))
+            await self._refuse(request, "500", describe(error))
+        except SendError as error:
+            logger.warning("a request cannot be answered", subject=request.subject, error=str(error))
+            await self._refuse(request, "500", str(error))
         finally:
             self._bytes -= len(request.data)
 
+    async def _refuse(self, request: Request, code: str, text: str) -> None:
+        reply = _message(request).reply
+        if not reply or not reply.startswith(self._plan.reply_prefix):
+            return
+        # The connection may be gone.
+        with contextlib.suppress(SendError):
+            headers = {ERROR_HEADER: one_line(text)[:500], ERROR_CODE_HEADER: code}
+            await self._broker.publish_signed(reply, b"", headers)
 
-async def _refuse(request: Request, code: str, text: str) -> None:
-    # It may want no answer, or the connection may be gone.
-    with contextlib.suppress(nats.errors.Error, ValueError):
-        await request.respond_error(code, text[:500])
+
+def _message(request: Request) -> Msg:
+    return request._msg  # nats-py does not tell the reply subject otherwise

@@ -22,10 +22,16 @@ from singularity_lab.process import Process
 Extension = Literal["singularity", "centralcloud"]
 P = TypeVar("P", bound=Process)
 
-# Who a login role made for a database is: a member of the extension's group of that name, or of none.
-_MEMBERSHIPS: Mapping[Extension, Mapping[str, str | None]] = {
-    "singularity": {"user": "writer", "viewer": "reader", "relay": "bridge", "stranger": None},
-    "centralcloud": {"user": "curator", "viewer": "reader", "relay": "bridge", "stranger": None},
+# Who a login role made for a database is: a member of the extension's groups of these names, as far as there are such:
+# before 0.3 there was no admin, and a writer or curator could do it all.
+_MEMBERSHIPS: Mapping[Extension, Mapping[str, Sequence[str]]] = {
+    "singularity": {"user": ("writer", "admin"), "viewer": ("reader",), "relay": ("bridge",), "stranger": ()},
+    "centralcloud": {
+        "user": ("curator", "admin"),
+        "viewer": ("reader",),
+        "relay": ("bridge",),
+        "stranger": (),
+    },
 }
 
 
@@ -33,7 +39,7 @@ _MEMBERSHIPS: Mapping[Extension, Mapping[str, str | None]] = {
 class Database:
     """A database with one of the extensions, and ordinary login roles to use it with.
 
-    `user` may do what people do (a writer or curator), `viewer` may only read, `relay` is the bridge's role
+    `user` may do all that people do (an administrator), `viewer` may only read, `relay` is the bridge's role
     and `stranger` belongs to no group. The roles are named `<roles>_user` and so on.
     """
 
@@ -44,7 +50,7 @@ class Database:
 
     @property
     def user(self) -> str:
-        """The role of a person: member of singularity_writer or centralcloud_curator."""
+        """The role of a person: member of singularity_admin or centralcloud_admin."""
         return f"{self.roles}_user"
 
     @property
@@ -82,14 +88,14 @@ class Database:
     def create_roles(self) -> None:
         """Create the login roles that are not there yet; the group roles must be."""
         with self.connect_superuser() as connection:
-            for suffix, group in _MEMBERSHIPS[self.extension].items():
-                role = sql.Identifier(f"{self.roles}_{suffix}")
-                known = "select from pg_roles where rolname = %s"
-                if connection.execute(known, [f"{self.roles}_{suffix}"]).rowcount == 0:
-                    connection.execute(sql.SQL("create role {} login").format(role))
-                if group is not None:
-                    group_role = sql.Identifier(f"{self.extension}_{group}")
-                    connection.execute(sql.SQL("grant {} to {}").format(group_role, role))
+            known = {name for (name,) in connection.execute("select rolname from pg_roles")}
+            for suffix, groups in _MEMBERSHIPS[self.extension].items():
+                role = f"{self.roles}_{suffix}"
+                if role not in known:
+                    connection.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
+                for group in known & {f"{self.extension}_{group}" for group in groups}:
+                    grant = sql.SQL("grant {} to {}").format(sql.Identifier(group), sql.Identifier(role))
+                    connection.execute(grant)
 
 
 class Lab:

@@ -166,11 +166,11 @@ class StandIn:
         self.nats_do(publish)
 
     def request(self, subject: str, payload: bytes, timeout: float = 5) -> tuple[bytes, dict[str, str]]:
-        """Ask, and return the answer's bytes and headers."""
+        """Ask, and return the answer's bytes and headers, without its signature."""
 
         async def ask(client: Client) -> tuple[bytes, dict[str, str]]:
             answer = await client.request(subject, payload, timeout=timeout)
-            return answer.data, dict(answer.headers or {})
+            return answer.data, unsigned(answer.headers)
 
         return self.nats_do(ask)
 
@@ -184,6 +184,11 @@ class StandIn:
         data, _ = self.request("$JS.API.STREAM.INFO.work", b"")
         answer: dict[str, Any] = json.loads(data)
         return {} if "error" in answer else answer
+
+
+def unsigned(headers: dict[str, str] | None) -> dict[str, str]:
+    """Return headers without those of the signature."""
+    return {key: text for key, text in (headers or {}).items() if not key.startswith("Singularity-")}
 
 
 def events(bridge: Bridge) -> list[str]:

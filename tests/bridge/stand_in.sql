@@ -83,6 +83,11 @@ begin
 end
 $$;
 
+create function stand_in.bridge_holder() returns table (pid integer, who text) language sql security definer as $$
+    select pid, 'process ' || pid from pg_locks where locktype = 'advisory' and classid = 731 and granted
+        and database = (select oid from pg_database where datname = current_database())
+$$;
+
 create function stand_in.bridge_arm() returns text[] language plpgsql security definer as $$
 declare queues text[];
 begin
@@ -155,6 +160,18 @@ begin
 end
 $$;
 
+create function stand_in.bridge_serve(subject text, payload bytea, meta jsonb) returns bytea
+language sql security definer as $$
+    -- who names the reply subject of somebody else gets no answer
+    select case when meta ->> 'reply' not like 'work.%' then stand_in.bridge_serve(subject, payload) end
+$$;
+
+create table stand_in.signing_key (signing_key_id bigint, seed bytea);
+insert into stand_in.signing_key values (1, sha256('a secret'));
+
+create function stand_in.bridge_signing_keys() returns table (signing_key_id bigint, seed bytea)
+language sql security definer as $$ select k.signing_key_id, k.seed from stand_in.signing_key as k order by 1 $$;
+
 create function stand_in.bridge_tick(state jsonb) returns jsonb language plpgsql security definer as $$
 begin
     delete from stand_in.tick;
@@ -176,5 +193,6 @@ grant execute on function
     stand_in.bridge_attach(text, integer), stand_in.bridge_plan(), stand_in.bridge_arm(),
     stand_in.bridge_outgoing(text, integer), stand_in.bridge_result(jsonb),
     stand_in.bridge_receive(text[], bytea[], jsonb[]), stand_in.bridge_serve(text, bytea),
-    stand_in.bridge_tick(jsonb), stand_in.bridge_detach()
+    stand_in.bridge_serve(text, bytea, jsonb), stand_in.bridge_signing_keys(),
+    stand_in.bridge_tick(jsonb), stand_in.bridge_detach(), stand_in.bridge_holder()
 to stand_in_bridge;

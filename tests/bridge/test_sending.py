@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from nats.aio.client import Client
-from tests.bridge.stand_in import SERVICE, STREAM, StandIn
+from tests.bridge.stand_in import SERVICE, STREAM, StandIn, unsigned
 
 from singularity_lab import wait_until
 
@@ -37,7 +37,7 @@ def test_the_message_id_guards_against_duplicates_and_headers_go_along(stand_in:
     stand_in.result(message_id)
 
     async def read(client: Client) -> dict[str, str] | None:
-        return (await client.jetstream().get_msg("work", 1)).headers
+        return unsigned((await client.jetstream().get_msg("work", 1)).headers)
 
     assert stand_in.nats_do(read) == {"Kind": "test", "Nats-Msg-Id": message_id}
 
@@ -51,7 +51,7 @@ def test_a_published_message_arrives_before_its_result(stand_in: StandIn) -> Non
         message_id = await asyncio.to_thread(stand_in.send, "publish", "news.b", b"hi", headers={"A": "b"})
         await asyncio.to_thread(stand_in.result, message_id)
         message = await subscription.next_msg(timeout=0.5)
-        return message.data, message.headers
+        return message.data, unsigned(message.headers)
 
     assert stand_in.nats_do(listen) == (b"hi", {"A": "b"})
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
+from tests.kit.keys import inbox_of, meta_of
 from tests.kit.message import Message
 from tests.kit.queries import row, rows, value
 from tests.kit.relay import Relay
@@ -36,7 +37,8 @@ def begin(connection: psycopg.Connection, query: str, *parameters: Any) -> Calla
 
 def batch(*messages: Message) -> tuple[list[str], list[bytes], list[Jsonb]]:
     """Return the arguments of bridge_receive()."""
-    return [m.subject for m in messages], [m.payload for m in messages], [Jsonb({}) for _ in messages]
+    meta = [Jsonb(meta_of(m.subject)) for m in messages]
+    return [m.subject for m in messages], [m.payload for m in messages], meta
 
 
 def test_outcomes_of_one_variant(relay: Relay, authority: Database) -> None:
@@ -115,7 +117,9 @@ def test_questions_and_reports_wait_for_no_arrival(
         for connection in (other, authority_db):
             connection.execute("set lock_timeout = '50ms'")
         answer = ann.asks("ask", query="aardvark")
-        other.execute("select centralcloud.bridge_serve(%s, %s)", [answer.subject, answer.payload])
+        meta = meta_of(answer.subject, reply=inbox_of(answer.subject))
+        query = "select centralcloud.bridge_serve(%s, %s, %s)"
+        other.execute(query, [answer.subject, answer.payload, Jsonb(meta)])
         assert value(authority_db, "select count(*) from centralcloud.search('aardvark')") == 1
         assert value(authority_db, "select artifacts from centralcloud.status()") == 1
         assert value(authority_db, "select artifacts from centralcloud.statistics()") == 1

@@ -4,6 +4,7 @@ import json
 
 import psycopg
 import pytest
+from tests.kit.keys import meta_of
 from tests.kit.message import Message
 from tests.kit.queries import row, rows, value
 from tests.kit.relay import Relay
@@ -58,7 +59,7 @@ def test_poison_is_put_aside_with_its_error_and_stops_no_other(relay: Relay, kin
     assert letter["error"]
     assert good_one(relay)
     kept = "select payload, meta from centralcloud.dead_letter"
-    assert row(relay.connection, kept) == {"payload": poison.payload, "meta": {"headers": {}}}
+    assert row(relay.connection, kept) == {"payload": poison.payload, "meta": meta_of(poison.subject)}
 
 
 def test_the_same_poison_again_is_the_same_dead_letter(relay: Relay) -> None:
@@ -73,7 +74,11 @@ def test_a_subject_without_an_instance_is_nobody_s(relay: Relay, subject: str) -
     ann = Speaker(1)
     message = ann.says(ann.holds())
     assert relay.give([Message(subject, message.payload)]) == []
-    assert [letter["subject"] for letter in rows(relay.connection, LETTERS)] == [subject]
+    assert rows(relay.connection, LETTERS) == []
+    assert row(relay.connection, "select reason, subject from centralcloud.rejection") == {
+        "reason": "subject",
+        "subject": subject,
+    }
     assert rows(relay.connection, "select from centralcloud.instance") == []
 
 

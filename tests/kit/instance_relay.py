@@ -4,12 +4,16 @@ import json
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from psycopg.types.json import Jsonb
 from tests.kit.identity import artifact_id, variant_of
+from tests.kit.keys import AUTHORITY_KEY, meta_of
 from tests.kit.message import Message
 from tests.kit.queries import Row
-from tests.kit.relay import Relay
+from tests.kit.relay import VERSION, Relay
 from tests.kit.session import Session
+
+from singularity_lab import Cluster
 
 EPOCH = "first-epoch"
 STREAM = "singularity_contributions"
@@ -31,6 +35,16 @@ class InstanceRelay(Relay):
         }
         self.sequence = 0
 
+    def attach(self, version: str = VERSION, protocol: int = 1) -> Row:
+        """Call bridge_attach(), where the authority's key is known."""
+        attached = super().attach(version, protocol)
+        info = self.connection.info
+        with psycopg.connect(
+            host=info.host, port=info.port, dbname=info.dbname, user=Cluster.superuser
+        ) as owner:
+            owner.execute("select singularity.trust_authority(%s)", [AUTHORITY_KEY])
+        return attached
+
     def tick(self, *, connected: bool = True, **state: Any) -> Row:
         """Report with the stream as it is, where NATS can be reached."""
         streams = {STREAM: self.stream} if connected else {}
@@ -42,19 +56,19 @@ class InstanceRelay(Relay):
         """Call bridge_receive() with one message."""
         data = payload if isinstance(payload, bytes) else json.dumps({"v": 1, **payload}).encode()
         return self.session.call(
-            "bridge_receive", subjects=[subject], payloads=[data], meta=[Jsonb({"headers": {}})]
+            "bridge_receive", subjects=[subject], payloads=[data], meta=[Jsonb(meta_of(subject))]
         )
 
     def heads(self, heads: dict[str, int] | None = None, *, epoch: str = EPOCH, passed: int = 0) -> None:
         """Let the authority's heartbeat arrive."""
         body = {"type": "heads", "epoch": epoch, "heads": heads or {}, "stream_created": STREAM_CREATED}
-        self.receive("singularity.heads", {**body, "stream_passed": passed})
+        _, heads_subject, *_ = self.plan()["subscriptions"]
+        self.receive(heads_subject, {**body, "stream_passed": passed})
 
     def go_online(self) -> None:
         """Report a connection and let the authority be heard."""
         self.tick()
         self.heads()
-        assert self.session.status()["online"]
 
     def respond(self, message: Message, kind: str, /, *, epoch: str = EPOCH, **body: Any) -> None:
         """Let the authority's reply to a request arrive."""
@@ -98,7 +112,8 @@ class InstanceRelay(Relay):
     def receipt(self, *records: Row, heads: dict[str, int] | None = None) -> None:
         """Let a receipt arrive."""
         body = {"type": "receipt", "epoch": EPOCH, "records": list(records), "heads": heads or {}}
-        self.receive("singularity.receipt.me", body)
+        receipt_subject, *_ = self.plan()["subscriptions"]
+        self.receive(receipt_subject, body)
 
     def confirm(self, *messages: Message) -> None:
         """Let the authority confirm all records of these contributions."""

@@ -6,6 +6,7 @@ from typing import Any, Self, cast
 
 import psycopg
 from psycopg.types.json import Jsonb
+from tests.kit.keys import AUTHORITY_KEY, inbox_of, meta_of
 from tests.kit.message import Message
 from tests.kit.queries import Row, rows, value
 
@@ -66,13 +67,16 @@ class Relay:
             f"select * from {self.schema}.bridge_receive(%s, %s, %s)",
             [message.subject for message in messages],
             [message.payload for message in messages],
-            [Jsonb({"headers": {}}) for _ in messages],
+            [Jsonb(meta_of(message.subject)) for message in messages],
         )
         return [Message(one["subject"], one["payload"]) for one in found]
 
     def serve(self, message: Message) -> bytes:
         """Answer a request."""
-        return bytes(self._call("bridge_serve", message.subject, message.payload))
+        meta = meta_of(message.subject, reply=inbox_of(message.subject))
+        answer = self._call("bridge_serve", message.subject, message.payload, Jsonb(meta))
+        assert answer is not None, f"{message.subject} is not answered"
+        return bytes(answer)
 
     def result(self, message: Message, **outcome: Any) -> None:
         """Report what became of a message."""
@@ -80,7 +84,7 @@ class Relay:
 
     def reply(self, message: Message, payload: bytes) -> None:
         """Report the reply to a request."""
-        self.result(message, ok=True, reply=base64.b64encode(payload).decode())
+        self.result(message, ok=True, reply=base64.b64encode(payload).decode(), signer=AUTHORITY_KEY)
 
     def close(self) -> None:
         """Detach, and end the session."""

@@ -8,11 +8,12 @@ from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
+from tests.kit.keys import key_of
 from tests.kit.message import Message
 from tests.kit.queries import value
 from tests.kit.relay import Relay
 
-from singularity_lab import Database
+from singularity_lab import Database, wait_until
 
 Body = dict[str, Any]
 STREAM = {
@@ -95,6 +96,7 @@ class Conversation:
         self.refuse()
         self.ask_questions()
         self.compare()
+        self.change_key()
 
     def teach(self) -> None:
         """Contribute holdings and evidence, which are confirmed and pushed."""
@@ -148,6 +150,13 @@ class Conversation:
         )
         self.here.execute("select singularity.want_comparison()")
         self.settle()
+
+    def change_key(self) -> None:
+        """Have the authority tell of another key."""
+        self.there.execute("select centralcloud.rotate_key()")
+        self.authority.tick(public_keys={"1": key_of("former"), "2": key_of("present")})
+        wait_until(lambda: "heartbeat" in self.authority.arm(), message="the next heartbeat")
+        self.note("message", self.authority.take("heartbeat"))
 
 
 def wire_types(connection: psycopg.Connection, schema: str) -> dict[str, dict[str, str]]:

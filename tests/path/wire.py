@@ -20,6 +20,7 @@ class Wire:
 
     def __init__(self, url: str, subject: str = "singularity.contribute.*") -> None:
         self.heard: list[tuple[str, bytes]] = []
+        self.messages: list[Msg] = []
         self._url, self._subject = url, subject
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -32,6 +33,18 @@ class Wire:
     def say(self, *messages: tuple[str, bytes]) -> None:
         """Publish, and return when the server has it all."""
         self._run(self._say(messages))
+
+    def publish(
+        self, subject: str, payload: bytes, *, reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        """Publish one message with all that it may have, and return when the server has it."""
+        self._run(self._publish(subject, payload, reply, headers))
+
+    async def _publish(
+        self, subject: str, payload: bytes, reply: str, headers: dict[str, str] | None
+    ) -> None:
+        await self._connected().publish(subject, payload, reply=reply, headers=headers)
+        await self._connected().flush(timeout=30)
 
     async def _say(self, messages: tuple[tuple[str, bytes], ...]) -> None:
         client = self._connected()
@@ -46,6 +59,7 @@ class Wire:
 
     async def _hear(self, message: Msg) -> None:
         self.heard.append((message.subject, message.data))
+        self.messages.append(message)
 
     def _connected(self) -> Client:
         assert self._client is not None

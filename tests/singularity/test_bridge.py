@@ -5,7 +5,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from tests.kit.instance_relay import EPOCH, InstanceRelay, receipt_for
+from tests.kit.keys import meta_of
 from tests.kit.session import Open, Session
 
 from singularity_lab import Database, wait_until
@@ -27,7 +29,11 @@ class TestAttaching:
         assert attached["plan"] == relay.plan()
         second = InstanceRelay(open_session(instance.relay))
         pid = relay.session.connection.info.backend_pid
-        assert second.attach() == {"attached": False, "holder": pid}
+        refused = second.attach()
+        assert (refused["attached"], refused["holder"]) == (False, pid)
+        assert refused["who"].startswith(
+            f"process {pid}: no name, user {instance.relay}, from this machine, since "
+        )
         relay.detach()
         assert second.attach()["attached"]
 
@@ -37,7 +43,7 @@ class TestAttaching:
         relay.attach()
         second = InstanceRelay(open_session(instance.relay))
         relay.session.connection.close()
-        assert wait_until(lambda: second.attach()["attached"], message="the lock to be free")
+        assert wait_until(lambda: second.attach()["attached"], message="the place to be free")
 
     def test_bridges_of_two_databases_do_not_mind_each_other(
         self, relay: InstanceRelay, steady_database: Database
@@ -254,11 +260,12 @@ class TestDeadLetters:
                 {"v": 1, "type": "receipt", "epoch": EPOCH, "records": [receipt_for(records[1])]}
             ).encode(),
         ]
+        subject = f"singularity.receipt.{db.status()['instance_id']}"
         online.session.call(
             "bridge_receive",
-            subjects=["singularity.receipt.me"] * 3,
+            subjects=[subject] * 3,
             payloads=payloads,
-            meta=[None] * 3,
+            meta=[Jsonb(meta_of(subject))] * 3,
         )
         assert db.outbox() == []
         assert db.status()["dead_letters"] == 1
@@ -276,7 +283,8 @@ class TestDeadLetters:
             "records": [receipt_for(message.records[0])],
             "heads": {},
         }
-        online.receive("singularity.receipt.me", {**receipt, "v": 2})
+        subject = f"singularity.receipt.{db.status()['instance_id']}"
+        online.receive(subject, {**receipt, "v": 2})
         online.receive("singularity.heads", b"bad")
         assert db.status()["dead_letters"] == 2
         assert db.value("select singularity.replay_dead_letters()") == 0

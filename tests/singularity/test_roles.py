@@ -22,6 +22,7 @@ READING = {
     "variant_of": "select singularity.variant_of('1')",
     "digest": "select singularity.digest()",
     "troubles": "select singularity.troubles()",
+    "public_key": "select singularity.public_key()",
     "configuration": "select * from singularity.configuration",
     "outbox": "select * from singularity.outbox_entries",
     "holding": "select * from singularity.holding",
@@ -33,16 +34,20 @@ WRITING = {
     "forget": "select singularity.forget('pattern', 'thing')",
     "follow": "select singularity.follow('pattern')",
     "unfollow": "select singularity.unfollow('pattern')",
+    "register_contract": "select singularity.register_contract('mine/1', 'mine', '1', 3, true)",
+    "ensure_indexes": "select singularity.ensure_indexes()",
+    "maintain": "call singularity.maintain()",
+    "reembed": "call singularity.reembed()",
+}
+ADMINISTERING = {
     "connect": "select singularity.connect()",
     "disconnect": "select singularity.disconnect()",
     "configure": "select singularity.configure('name')",
+    "trust_authority": "select singularity.trust_authority(null)",
+    "rotate_key": "select singularity.rotate_key(false)",
     "replay_dead_letters": "select singularity.replay_dead_letters()",
-    "register_contract": "select singularity.register_contract('mine/1', 'mine', '1', 3, true)",
-    "ensure_indexes": "select singularity.ensure_indexes()",
     "reidentify": "select singularity.reidentify()",
     "keep_identity": "call singularity.keep_identity()",
-    "maintain": "call singularity.maintain()",
-    "reembed": "call singularity.reembed()",
 }
 RELAYING = {
     "bridge_attach": "select singularity.bridge_attach('0', 1)",
@@ -52,9 +57,12 @@ RELAYING = {
     "bridge_outgoing": "select * from singularity.bridge_outgoing('contribution', 1)",
     "bridge_result": "select singularity.bridge_result('[]')",
     "bridge_receive": "select * from singularity.bridge_receive('{}', '{}', '{}')",
+    "bridge_signing_keys": "select * from singularity.bridge_signing_keys()",
+    "bridge_holder": "select * from singularity.bridge_holder()",
     "bridge_detach": "select singularity.bridge_detach()",
 }
-BRIDGE_SEES = {"status", "troubles", "configuration", "outbox", "holding"}
+BRIDGE_SEES = {"troubles"}  # what `singularity-bridge check` tells
+ALL = {**READING, **WRITING, **ADMINISTERING, **RELAYING}
 
 
 def may(session: Session, statement: str) -> bool:
@@ -69,7 +77,8 @@ def may(session: Session, statement: str) -> bool:
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [
-        ("user", {*READING, *WRITING}),
+        ("user", {*READING, *WRITING, *ADMINISTERING}),
+        ("writer", {*READING, *WRITING}),
         ("viewer", {*READING}),
         ("relay", {*RELAYING, *BRIDGE_SEES}),
         ("stranger", set()),
@@ -79,8 +88,10 @@ def test_each_role_may_do_what_it_is_for(
     instance: Database, db: Session, open_session: Open, role: str, allowed: set[str]
 ) -> None:
     db.learn("thing")
-    session = open_session(getattr(instance, role))
-    done = {name for name, statement in {**READING, **WRITING, **RELAYING}.items() if may(session, statement)}
+    session = open_session(getattr(instance, "user" if role == "writer" else role))
+    if role == "writer":
+        session.run("set role singularity_writer")
+    done = {name for name, statement in ALL.items() if may(session, statement)}
     assert done == allowed
 
 
@@ -89,29 +100,28 @@ def test_every_granted_function_was_tried(db: Session) -> None:
         select distinct p.proname from pg_proc as p cross join lateral aclexplode(p.proacl) as a
         where p.pronamespace = 'singularity'::regnamespace and a.grantee <> p.proowner
     """)
-    tried = {*READING, *WRITING, *RELAYING}
+    tried = {*ALL}
     # called by await_answer(), which is tested with the questions; by the view configuration; never by an instance
     others = {"await_answer", "try_commit", "question_state", "setting_definitions", "bridge_serve"}
-    # called by embed(), embed_many(), current_contract(), maintain() and reembed() with the rights of who calls them
-    others |= {"shipped_contract", "load_model", "server_files", "vector_literals", "to_unit_vector"}
+    # called with the rights of who calls them: by the view configuration, embed(), embed_many(), current_contract()
+    others |= {
+        "get_setting",
+        "shipped_contract",
+        "load_model",
+        "server_files",
+        "vector_literals",
+        "to_unit_vector",
+    }
+    # by the procedures that commit: maintain(), reembed(), await_answer(), and reconcile(), which waits for a bridge
     others |= {
         "maintain_search",
-        "check_documents",
-        "fold_lexemes",
-        "index_vectors",
-        "outdated_documents",
-        "index_artifacts",
+        "maintain_batch",
+        "maintain_search_batch",
+        "reembed_batch",
+        "is_awaited",
+        "next_pause",
     }
-    others |= {"fold_outcomes", "expire_questions"}
-    # reconcile() waits for a bridge, and calls the others
-    others |= {
-        "reconcile",
-        "is_online",
-        "retry_refused",
-        "want_comparison",
-        "is_reconciled",
-        "ring_doorbell",
-    }
+    others |= {"check_timeout", "reconcile", "want_reconciliation", "is_reconciling"}
     assert set(granted) - others == tried - {"configuration", "outbox", "holding"}
 
 

@@ -11,13 +11,13 @@ create extension centralcloud cascade;
 create extension singularity cascade;
 select extname, nspname from pg_extension join pg_namespace n on n.oid = extnamespace
 where extname in ('singularity', 'centralcloud') order by extname;
-create role regress_singularity_writer login;
-create role regress_centralcloud_curator login;
+create role regress_singularity_admin login;
+create role regress_centralcloud_admin login;
 create role regress_centralcloud_reader login;
 create role regress_bridge login;
-grant singularity_writer to regress_singularity_writer;
+grant singularity_admin to regress_singularity_admin;
 grant centralcloud_reader to regress_centralcloud_reader;
-grant centralcloud_curator to regress_centralcloud_curator;
+grant centralcloud_admin to regress_centralcloud_admin;
 grant singularity_bridge, centralcloud_bridge to regress_bridge;
 reset client_min_messages;
 
@@ -27,7 +27,7 @@ select instances, artifacts, variants, connected, dead_letters, bridge_version f
 select count(*) from centralcloud.search('retry');
 
 -- an instance learns, says how well it worked, and connects
-set session authorization regress_singularity_writer;
+set session authorization regress_singularity_admin;
 select singularity.learn('pattern', 'retry-with-jitter', '{"do": "retry with backoff and jitter"}',
     summary => 'Retry failing calls with backoff and jitter', tags => '{resilience,network}') is not null as learned;
 select singularity.learn('pattern', 'secret', '{"do": "not tell"}', shared => false) is not null as learned;
@@ -64,7 +64,7 @@ select namespace, kind, artifacts, variants, uses, low from centralcloud.statist
 select count(*) from centralcloud.search('secret') where (artifact).name = 'secret';
 
 -- a question and its answer
-set session authorization regress_singularity_writer;
+set session authorization regress_singularity_admin;
 select singularity.ask('backoff') is not null as asked;
 set session authorization regress_bridge;
 create temporary table questions as select * from singularity.bridge_outgoing('question', 10);
@@ -72,7 +72,7 @@ select singularity.bridge_result(jsonb_agg(jsonb_build_object(
     'message_id', message_id, 'ok', true,
     'reply', encode(centralcloud.bridge_serve(subject, payload), 'base64')
 ))) from questions;
-set session authorization regress_singularity_writer;
+set session authorization regress_singularity_admin;
 select online, open_questions, cached_artifacts from singularity.status();
 select name, origin, level, uses, success_rate, revision is not null as central, stale
 from singularity.lookup('pattern', 'retry-with-jitter');
@@ -85,7 +85,7 @@ from questions;
 \set VERBOSITY default
 
 -- a curator configures, a reader may not
-set session authorization regress_centralcloud_curator;
+set session authorization regress_centralcloud_admin;
 select centralcloud.configure('{"answer_rows": 5}');
 select value, default_value from centralcloud.configuration where name = 'answer_rows';
 select centralcloud.configure('{"answer_rows": null}');
@@ -105,7 +105,7 @@ select singularity.bridge_detach(), centralcloud.bridge_detach();
 reset session authorization;
 drop extension singularity, centralcloud;
 drop schema singularity, centralcloud;
-drop role regress_singularity_writer, regress_centralcloud_curator, regress_centralcloud_reader, regress_bridge;
+drop role regress_singularity_admin, regress_centralcloud_admin, regress_centralcloud_reader, regress_bridge;
 do $$
 declare
     made text;

@@ -8,15 +8,15 @@ select coalesce(array_agg(rolname::text), '{}') as groups_before
 from pg_roles where rolname ~ '^singularity_(reader|writer|bridge)$' \gset
 select set_config('regress.groups_before', :'groups_before', false) is not null as remembered;
 create extension singularity cascade;
-create role regress_singularity_writer login;
+create role regress_singularity_admin login;
 create role regress_singularity_reader login;
 create role regress_singularity_stranger login;
-grant singularity_writer to regress_singularity_writer;
+grant singularity_admin to regress_singularity_admin;
 grant singularity_reader to regress_singularity_reader;
 reset client_min_messages;
 
 -- keep something, and find it again
-set session authorization regress_singularity_writer;
+set session authorization regress_singularity_admin;
 select singularity.learn('pattern', 'retry-with-jitter',
     '{"when": "a call to another service fails", "do": "retry with backoff and jitter, at most five times"}',
     summary => 'Retry failing calls with backoff and jitter', tags => '{resilience,network}');
@@ -104,7 +104,7 @@ select singularity.artifact_id('default', 'pattern', 'retry-with-jitter');
 -- and away
 drop extension singularity;
 drop schema singularity;
-drop role regress_singularity_writer, regress_singularity_reader, regress_singularity_stranger;
+drop role regress_singularity_admin, regress_singularity_reader, regress_singularity_stranger;
 do $$
 declare
     made text;

@@ -11,6 +11,10 @@ from tests.upgrade.conftest import CURRENT, PREVIOUS, RELEASED, StartBridge, cre
 
 from singularity_lab import Bridge, Cluster, Database, wait_until
 
+CONFIGURE = {
+    "singularity": "select singularity.configure(settings => %s)",
+    "centralcloud": "select centralcloud.configure(%s)",
+}
 UNITED = """
     select count(*)::int as artifacts, coalesce(sum(v.uses), 0)::int as uses
     from centralcloud.artifact a join centralcloud.variant v using (artifact_id, variant)
@@ -29,6 +33,12 @@ class Pair:
         self.db = self.instance.connect()
         self.central = self.authority.connect_superuser()
         self.learned = self.used = 0
+
+    def configure(self, settings: Jsonb) -> None:
+        """Change settings on both sides, as far as their versions know them."""
+        for database in (self.instance, self.authority):
+            with database.connect_superuser() as connection:
+                connection.execute(CONFIGURE[database.extension].encode(), [settings])
 
     def run(self, database: Database, version: str) -> None:
         """Run the bridge of a version for a database, in place of the one there is."""
@@ -82,6 +92,11 @@ def pair(cluster: Cluster, start_bridge: StartBridge, version: str) -> Iterator[
         yield one
 
 
+# what bridges before 0.3 carry is not signed
+UNSIGNED = Jsonb({"unsigned_messages": "accept"})
+SIGNED = Jsonb({"unsigned_messages": "refuse"})
+
+
 def work_together(pair: Pair, bridge: str) -> None:
     """Have both sides work through bridges of this version."""
     for database in (pair.authority, pair.instance):
@@ -95,6 +110,7 @@ def work_together(pair: Pair, bridge: str) -> None:
 @pytest.mark.parametrize("version", [CURRENT])
 @pytest.mark.parametrize("bridge", RELEASED)
 def test_a_bridge_older_than_the_extensions(pair: Pair, bridge: str) -> None:
+    pair.configure(UNSIGNED)
     work_together(pair, bridge)
 
 
@@ -107,6 +123,8 @@ def upgrade(pair: Pair, database: Database) -> None:
     """Upgrade one side while the other works: files are there, the extension first, the bridge after it."""
     pair.work()
     update(database)
+    with database.connect_superuser() as connection:
+        connection.execute(CONFIGURE[database.extension].encode(), [UNSIGNED])
     pair.work()
     pair.run(database, CURRENT)
     pair.work()
@@ -126,6 +144,9 @@ def test_a_rolling_upgrade_loses_nothing(pair: Pair, authority_first: bool) -> N
     for database in order if authority_first else reversed(order):
         upgrade(pair, database)
         pair.until_all_is_there()
+    pair.configure(SIGNED)
+    pair.work()
+    pair.until_all_is_there()
     me = value(pair.db, "select instance_id from singularity.status()")
     here, there = (
         "select entries, digest from singularity.digest()",

@@ -32,8 +32,10 @@ begin
             'ack_wait_s', 5, 'max_ack_pending', 64
         )),
         'subscriptions', '[]'::jsonb,
+        'signing_keys', centralcloud.signing_keys(),
         'service', jsonb_build_object(
             'name', 'centralcloud', 'version', '@version@', 'description', 'The knowledge authority of Singularity',
+            'reply_prefix', prefix || '.inbox.',
             'endpoints', (
                 select jsonb_agg(jsonb_build_object(
                     'name', e.name, 'subject', prefix || '.centralcloud.' || e.name || '.*'
@@ -99,6 +101,9 @@ begin
             return query
             select h.message_id, 'publish', h.subject, null::jsonb, h.payload, 5000
             from centralcloud.next_heartbeat() as h;
+            return query
+            select k.message_id, 'publish', k.subject, k.headers, k.payload, 5000
+            from centralcloud.next_key_announcements() as k;
         when 'refined' then
             return query
             select q.message_id, 'publish', q.subject, q.headers, q.payload, 5000
@@ -145,7 +150,8 @@ begin
         from unnest(subjects, bodies) with ordinality as b (subject, body, n) order by b.n
     );
     incoming := array(select r from centralcloud.read_contributions(speakers, bodies) as r);
-    perform centralcloud.register_instances(speakers, bodies, incoming), centralcloud.store_contributions(incoming);
+    perform centralcloud.register_instances(speakers, bodies, incoming), centralcloud.store_contributions(incoming),
+        centralcloud.note_signers(speakers, meta);
     perform centralcloud.refresh_artifacts(
         array(select distinct i.artifact_id from unnest(incoming) as i where i.verdict <> 'refused' order by 1)
     );
@@ -157,20 +163,37 @@ $$;
 comment on function centralcloud.apply_messages(text[], jsonb[], jsonb[])
 is 'Applies contributions and returns a receipt for each message, with a verdict for each record.';
 
-create or replace function centralcloud.bridge_serve(subject text, payload bytea) returns bytea
+create or replace function centralcloud.bridge_serve(subject text, payload bytea, meta jsonb) returns bytea
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 as $$
 declare
-    request jsonb := centralcloud.decode_message(bridge_serve.payload);
-    speaker uuid := centralcloud.check_speaker(bridge_serve.subject, request);
+    reason text := centralcloud.rejection_reason(bridge_serve.subject, bridge_serve.payload, bridge_serve.meta);
+    request jsonb;
+    speaker uuid;
     reply jsonb;
 begin
+    if reason is null and not centralcloud.is_own_inbox(
+        bridge_serve.meta ->> 'reply', centralcloud.subject_instance(bridge_serve.subject)
+    ) then
+        reason := 'inbox';
+    end if;
+    if reason is not null then
+        perform centralcloud.count_rejection(reason, bridge_serve.subject, bridge_serve.meta ->> 'signer');
+        return null;
+    end if;
+    request := centralcloud.decode_message(bridge_serve.payload);
+    speaker := centralcloud.check_speaker(bridge_serve.subject, request);
     case request ->> 'type'
         when 'ask' then reply := centralcloud.answer(request);
         when 'changes' then reply := centralcloud.changes(request);
-        when 'hello' then reply := centralcloud.welcome(speaker, request);
+        when 'hello' then
+            reply := centralcloud.welcome(speaker, request);
+            perform centralcloud.note_signers(array[speaker], array[bridge_serve.meta]);
+            reply := reply || jsonb_build_object('public_key', centralcloud.note_new_key(
+                speaker, bridge_serve.meta ->> 'signer', request ->> 'public_key'
+            ));
         when 'digest' then reply := centralcloud.compare(request, speaker);
         else
             raise exception using errcode = 'feature_not_supported',
@@ -183,5 +206,29 @@ begin
 end
 $$;
 
+comment on function centralcloud.bridge_serve(text, bytea, jsonb)
+is 'Answers a request: ask, changes, hello or digest; meta has its signer and its reply subject. Null, nothing is to be answered, '
+'when it is not authentic or the reply is to go elsewhere than to the inbox of who asks. Raises 42501 when subject and payload '
+'name different instances.';
+
+create or replace function centralcloud.bridge_serve(subject text, payload bytea) returns bytea
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    reply bytea := centralcloud.bridge_serve(bridge_serve.subject, bridge_serve.payload, jsonb_build_object(
+        'reply', format('%s.inbox.%s.', centralcloud.get_setting('subject_prefix'),
+            centralcloud.subject_instance(bridge_serve.subject))
+    ));
+begin
+    if reply is null then
+        raise exception using errcode = 'insufficient_privilege',
+            message = format('a request on %s is not signed, or its signature was not verified', bridge_serve.subject),
+            hint = 'Upgrade the bridges on both sides, or set unsigned_messages to accept meanwhile.';
+    end if;
+    return reply;
+end
+$$;
+
 comment on function centralcloud.bridge_serve(text, bytea)
-is 'Answers a request: ask, changes, hello or digest. Raises 42501 when subject and payload name different instances.';
+is 'The same for a bridge before 0.3, which knows neither signer nor reply subject: raises 42501 unless unsigned_messages is accept.';

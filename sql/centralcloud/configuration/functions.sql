@@ -3,42 +3,13 @@ language sql security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select centralcloud.change_settings(configure.settings);
-    select centralcloud.check_scoring();
 $$;
 
 comment on function centralcloud.configure(jsonb)
 is 'Changes settings from a JSON object of names and values; null puts one back to its default. See the view '
 'centralcloud.configuration. Errors: 22023 for an unknown setting or a value that does not fit.';
 
-create or replace function centralcloud.check_scoring() returns void
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    checked text;
-    fits boolean;
-begin
-    -- a setting that cannot be computed with would stop every contribution
-    foreach checked in array array[
-        'group_cap', 'half_life', 'scored_as_of', 'environment_weights', 'level_thresholds'
-    ] loop
-        begin
-            fits := centralcloud.fits_scoring(checked, centralcloud.get_setting(checked));
-        exception when data_exception then
-            fits := false;
-        end;
-        if not fits then
-            raise exception using errcode = 'invalid_parameter_value',
-                message = format('%L does not fit the setting %s', centralcloud.get_setting(checked), checked),
-                hint = 'See its default and description in centralcloud.configuration.';
-        end if;
-    end loop;
-end
-$$;
-
-comment on function centralcloud.check_scoring() is 'Raises 22023 when scores cannot be computed with the settings.';
-
-create or replace function centralcloud.fits_scoring(name text, value text) returns boolean
+create or replace function centralcloud.setting_is_usable(name text, value text) returns boolean
 language sql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -61,8 +32,9 @@ as $$
     end
 $$;
 
-comment on function centralcloud.fits_scoring(text, text)
-is 'Whether scores can be computed with a setting; raises an error of class 22 for one that cannot even be read.';
+comment on function centralcloud.setting_is_usable(text, text)
+is 'Whether scores can be computed with a setting, null for one that they do not need; raises an error of class 22 for one '
+'that cannot even be read.';
 
 create or replace function centralcloud.setting_definitions()
 returns table (name text, type text, default_value text, allowed text, description text)
@@ -71,9 +43,9 @@ begin atomic
     select *
     from (
         values
-        ('subject_prefix', 'text', 'singularity', '^[a-z0-9_-]+$', 'First token of every NATS subject and name.'),
+        ('subject_prefix', 'text', 'singularity', '^[a-z0-9_-]{1,64}$', 'First token of every NATS subject and name.'),
         (
-            'stream_max_bytes', 'bigint', '1073741824', '^[1-9][0-9]*$',
+            'stream_max_bytes', 'bigint', '1073741824', '1 .. 1152921504606846976',
             'Limit of the contribution stream in bytes; a full stream reads as being offline.'
         ),
         (
@@ -84,7 +56,10 @@ begin atomic
             'environment_weights', 'jsonb', '{"prod": 1, "dev": 1, "ci": 0.5, "test": 0.5}', null,
             'Weight of an outcome by the environment of its instance.'
         ),
-        ('half_life', 'interval', '180 days', null, 'After how long without use an outcome counts half.'),
+        (
+            'half_life', 'interval', '180 days', '1 second .. 1000 years',
+            'After how long without use an outcome counts half.'
+        ),
         (
             'level_thresholds', 'jsonb',
             '{"very_high": {"confidence": 0.9, "groups": 5}, "high": {"confidence": 0.8, "groups": 3}, '
@@ -100,20 +75,29 @@ begin atomic
             'Text search configuration of the words; CALL reembed() after a change.'
         ),
         (
-            'search_candidates', 'integer', '1000', '^[1-9][0-9]{2,6}$',
+            'search_candidates', 'integer', '1000', '100 .. 9999999',
             'About how many documents with words of a query are scored; more costs time.'
         ),
         (
-            'answer_relevance', 'double precision', '0.3', null,
+            'answer_relevance', 'double precision', '0.3', '0 .. 1',
             'Relevance, 0 to 1, from which a row belongs into an answer.'
         ),
         (
             'twin_grace', 'interval', '30 seconds', null,
             'How late a message of a bridge may come after its successor''s before it is taken for a twin''s.'
         ),
-        ('answer_rows', 'integer', '10', '^[1-9][0-9]{0,2}$', 'Greatest number of artifacts in an answer.')
+        (
+            'enrolment', 'text', 'open', '^(open|required)$',
+            'Whether the key of an unknown instance is taken from its first message (open), or only enroll() makes it known.'
+        ),
+        (
+            'unsigned_messages', 'text', 'refuse', '^(refuse|accept)$',
+            'Whether instances of which no key is known may speak unsigned, as versions before 0.3 do: for an upgrade.'
+        ),
+        ('answer_rows', 'integer', '10', '1 .. 999', 'Greatest number of artifacts in an answer.')
     ) as d (name, type, default_value, allowed, description);
 end;
 
 comment on function centralcloud.setting_definitions()
-is 'The settings that there are, with type, default, the pattern that a value must match and meaning.';
+is 'The settings that there are, with type, default, what is allowed (a pattern, or "least .. greatest"; intervals without one '
+'reach from 0 to 10 years) and meaning.';

@@ -282,7 +282,7 @@ is 'The instance of a message; raises 42501 when subject and payload name differ
 create or replace function centralcloud.subject_instance(subject text) returns uuid
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
-as $$ select (regexp_match(subject, '\.([0-9a-f-]{36})$'))[1]::uuid $$;
+as $$ select (regexp_match(subject, '\.([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$'))[1]::uuid $$;
 
 comment on function centralcloud.subject_instance(text)
 is 'The instance in whose name a message came: the last token of its subject, which the broker''s permissions vouch for.';

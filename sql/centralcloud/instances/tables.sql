@@ -3,7 +3,7 @@ create table centralcloud.instance (
     instance_name text not null,
     environment text not null,
     group_name text not null,
-    trust double precision not null default 1 check (trust between 0 and 1),
+    trust double precision not null default 1 check (trust between 0::double precision and 1::double precision),
     blocked boolean not null default false,
     incarnation uuid,
     extension_version text,
@@ -14,10 +14,16 @@ create table centralcloud.instance (
     session_id uuid,
     session_since timestamptz,
     former_sessions uuid[] not null default '{}',
+    public_key text,
+    former_key text,
+    enrolled_at timestamptz,
+    enrolled_by text,
+    retired_at timestamptz,
+    retired_because text,
     seals boolean not null default false
 );
 
-comment on table centralcloud.instance is 'The instances that were ever heard.';
+comment on table centralcloud.instance is 'The registry of instances: those that were ever heard, and those that were enrolled.';
 comment on column centralcloud.instance.instance_id is 'Id of the instance.';
 comment on column centralcloud.instance.instance_name is 'Its name, for people.';
 comment on column centralcloud.instance.environment is 'Its environment: dev, test, ci or prod.';
@@ -34,6 +40,13 @@ is 'Since when two databases speak under this name: different states came under 
 comment on column centralcloud.instance.session_id is 'Session of the bridge that last asked something in this name.';
 comment on column centralcloud.instance.session_since is 'When that session was first heard.';
 comment on column centralcloud.instance.former_sessions is 'Sessions before it, the latest first: one that comes back is a twin''s.';
+comment on column centralcloud.instance.public_key
+is 'The key that it signs with, an nkey; null while it only ever spoke unsigned, as versions before 0.3 do.';
+comment on column centralcloud.instance.former_key is 'The key before it, good until something came that the present one had signed.';
+comment on column centralcloud.instance.enrolled_at is 'Since when this key is known.';
+comment on column centralcloud.instance.enrolled_by is 'Who enrolled it; null when the key was taken from its first message.';
+comment on column centralcloud.instance.retired_at is 'When it was retired: nothing of it is heard since, and its outcomes do not count.';
+comment on column centralcloud.instance.retired_because is 'Why it was retired, for people.';
 comment on column centralcloud.instance.seals is 'Whether it seals what it says: then states without a seal are wanted again.';
 
 select pg_catalog.pg_extension_config_dump('centralcloud.instance', '');

@@ -162,7 +162,8 @@ begin
         from centralcloud.evidence e
         join centralcloud.instance i using (instance_id)
         left join centralcloud.holding h using (artifact_id, instance_id)
-        where e.artifact_id = any (artifact_ids) and not i.blocked and e.version > coalesce(h.withdrawn_up_to, 0)
+        where e.artifact_id = any (artifact_ids) and not i.blocked and i.retired_at is null
+            and e.version > coalesce(h.withdrawn_up_to, 0)
     ), by_group as (
         select
             l.artifact_id, l.variant, l.group_name,
@@ -189,8 +190,8 @@ $$;
 
 comment on function centralcloud.scores(uuid[])
 is 'Outcomes and confidence of each variant: the counts of a group are capped at group_cap and weighted by environment, '
-'trust and, by half_life, how long before scored_as_of it was last used. What is withdrawn or of a blocked instance does '
-'not count.';
+'trust and, by half_life, how long before scored_as_of it was last used. What is withdrawn or of a blocked or retired '
+'instance does not count.';
 
 create or replace function centralcloud.rescore(as_of timestamptz default now()) returns void
 language plpgsql security definer

@@ -130,6 +130,22 @@ $$;
 comment on function centralcloud.next_heartbeat()
 is 'The heartbeat, when one is due (each second): epoch, heads of all topics, and how far the contribution stream is applied.';
 
+create or replace function centralcloud.next_key_announcements()
+returns table (message_id text, subject text, headers jsonb, payload bytea)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select
+        'key:' || k.signing_key_id, centralcloud.get_setting('subject_prefix') || '.heads',
+        jsonb_build_object('Singularity-Key', k.public_key),
+        centralcloud.encode_message(jsonb_build_object('type', 'key', 'public_key', centralcloud.public_key()))
+    from centralcloud.signing_key as k
+    where k.public_key <> centralcloud.public_key()
+$$;
+
+comment on function centralcloud.next_key_announcements()
+is 'For each former key a message, signed by it, that says which key the authority has now: whoever was away hears it later.';
+
 create or replace function centralcloud.changes(request jsonb) returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp

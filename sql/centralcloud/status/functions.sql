@@ -1,7 +1,7 @@
 create or replace function centralcloud.status() returns table (
     instances bigint, artifacts bigint, variants bigint, unpublished bigint, unscored bigint, pending_messages bigint,
     connected boolean, bridge_seen_at timestamptz, error text, epoch text, twin_alarms bigint, dead_letters bigint,
-    extension_version text, bridge_version text, troubles text[]
+    extension_version text, bridge_version text, troubles text[], public_key text, enrolment text, rejections bigint
 )
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -21,7 +21,10 @@ as $$
         (select count(*) from centralcloud.dead_letter),
         (select e.extversion::text from pg_extension as e where e.extname = 'centralcloud'),
         b.bridge_version,
-        centralcloud.troubles()
+        centralcloud.troubles(),
+        centralcloud.public_key(),
+        centralcloud.get_setting('enrolment'),
+        (select coalesce(sum(r.messages), 0)::bigint from centralcloud.rejection as r)
     from (select true as here) as one
     left join centralcloud.bridge_state as b on one.here
 $$;
@@ -29,7 +32,8 @@ $$;
 comment on function centralcloud.status()
 is 'How things stand, in one row: how much is known, what waits to be published, scored or applied, whether the bridge is '
 'connected and why not, instances that two databases speak for, messages that could not be applied, versions, and what is '
-'wrong now with its mend, see troubles().';
+'wrong now with its mend, see troubles(); the key that the authority signs with, whether enrolment is open or required, and how '
+'many messages were dropped since they were not authentic.';
 
 create or replace function centralcloud.statistics() returns table (
     namespace text, kind text, artifacts bigint, variants bigint, uses bigint, candidate bigint, low bigint,
@@ -86,8 +90,9 @@ begin
             from centralcloud.instance i where i.twin_alarm_at is not null
             having count(*) > 0
         ),
-        centralcloud.dead_letter_trouble()
-    ], null);
+        centralcloud.dead_letter_trouble(),
+        centralcloud.setting_trouble()
+    ], null) || centralcloud.registry_troubles();
 end
 $$;
 

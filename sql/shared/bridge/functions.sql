@@ -8,7 +8,7 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    holder integer;
+    holder record;
 begin
     if bridge_attach.protocol is distinct from 1 then
         raise exception using errcode = 'SGV01',
@@ -16,39 +16,65 @@ begin
                 bridge_attach.bridge_version, bridge_attach.protocol),
             hint = 'Install the bridge and the extension of one version, then ALTER EXTENSION @extension@ UPDATE.';
     end if;
-    if not pg_try_advisory_lock(@extschema@.bridge_lock_key()) then
-        select l.pid into holder from pg_locks l
-        where l.locktype = 'advisory' and l.granted and l.objsubid = 1
-            and l.database = (select d.oid from pg_database d where d.datname = current_database())
-            and (l.classid::bigint << 32 | l.objid::bigint) = @extschema@.bridge_lock_key();
-        return jsonb_build_object('attached', false, 'holder', holder);
+    select h.pid, h.who into holder from @extschema@.bridge_holder() h where h.pid <> pg_backend_pid();
+    if not found then
+        -- it is free: of several that come at once one is first
+        insert into @extschema@.doorbell (armed) values (false) on conflict do nothing;
+        insert into @extschema@.bridge_state (only_row) values (true) on conflict do nothing;
+        perform from @extschema@.bridge_state b for update;
+        perform pg_stat_clear_snapshot();
+        select h.pid, h.who into holder from @extschema@.bridge_holder() h where h.pid <> pg_backend_pid();
     end if;
-    insert into @extschema@.doorbell (armed) values (false) on conflict do nothing;
-    insert into @extschema@.bridge_state as b (bridge_version, seen_at)
-    values (bridge_attach.bridge_version, now())
-    on conflict (only_row) do update set
-        bridge_version = excluded.bridge_version, seen_at = excluded.seen_at,
-        connected = false, connected_at = null, error = null;
+    if found then
+        return jsonb_build_object('attached', false, 'holder', holder.pid, 'who', holder.who);
+    end if;
+    update @extschema@.bridge_state set
+        bridge_version = bridge_attach.bridge_version, seen_at = now(),
+        connected = false, connected_at = null, error = null,
+        pid = a.pid, backend_start = a.backend_start
+    from pg_stat_activity a where a.pid = pg_backend_pid();
+    if not exists (select from @extschema@.signing_key) then
+        perform @extschema@.make_signing_key();
+    end if;
     perform @extschema@.bridge_attached();
     return jsonb_build_object('attached', true, 'plan', @extschema@.bridge_plan());
 end
 $$;
 
 comment on function @extschema@.bridge_attach(text, integer)
-is 'Makes the calling session the one bridge of this database and returns {attached, plan}, or {attached: false, holder} '
-'when another session is. Raises SGV01 for a bridge of another protocol.';
+is 'Makes the calling session the one bridge of this database and returns {attached, plan}, or {attached: false, holder, who} '
+'while another session is, until that one detaches or ends. Raises SGV01 for a bridge of another protocol.';
 
 create or replace function @extschema@.bridge_detach() returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    update @extschema@.bridge_state set seen_at = null, connected = false, connected_at = null, error = null;
-    perform pg_advisory_unlock(@extschema@.bridge_lock_key());
+    update @extschema@.bridge_state set
+        seen_at = null, connected = false, connected_at = null, error = null, pid = null, backend_start = null
+    where pid = pg_backend_pid();
 end
 $$;
 
-comment on function @extschema@.bridge_detach() is 'A clean stop: notes that the bridge is gone and gives its lock back.';
+comment on function @extschema@.bridge_detach()
+is 'A clean stop: notes that the bridge is gone and gives its place back; nothing for a session that does not have it.';
+
+create or replace function @extschema@.bridge_holder() returns table (pid integer, who text)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select a.pid, format(
+        'process %s: %s, user %s, from %s, since %s', a.pid, coalesce(nullif(a.application_name, ''), 'no name'),
+        a.usename, coalesce(host(a.client_addr), 'this machine'), a.backend_start::timestamptz(0)
+    )
+    from @extschema@.bridge_state as b
+    -- a number is given again some day, but not with the same start
+    inner join pg_stat_activity as a on b.pid = a.pid and b.backend_start = a.backend_start
+    where a.datname = current_database()
+$$;
+
+comment on function @extschema@.bridge_holder()
+is 'The session that has the bridge''s place: its process, and who it is in words; no row when the place is free.';
 
 create or replace function @extschema@.bridge_arm() returns text[]
 language plpgsql security definer
@@ -87,6 +113,10 @@ begin
         max_payload = coalesce((state ->> 'max_payload')::integer, max_payload),
         streams = coalesce(state -> 'streams', '{}'),
         consumers = coalesce(state -> 'consumers', '{}');
+    perform @extschema@.note_public_keys(state -> 'public_keys');
+    if (state ->> 'forged')::bigint > 0 then
+        perform @extschema@.count_rejection('signature', null, null, (state ->> 'forged')::bigint);
+    end if;
     perform @extschema@.background();
     return jsonb_build_object(
         'plan_revision', @extschema@.bridge_plan() ->> 'revision', 'troubles', to_jsonb(@extschema@.troubles())
@@ -103,10 +133,17 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 as $$
+declare
+    admitted constant integer[] := @extschema@.admit_messages(subjects, payloads, meta);
 begin
+    if cardinality(admitted) < cardinality(subjects) then
+        subjects := array(select subjects[a.place] from unnest(admitted) as a (place));
+        payloads := array(select payloads[a.place] from unnest(admitted) as a (place));
+        meta := array(select meta[a.place] from unnest(admitted) as a (place));
+    end if;
     begin
         return query
-        select a.subject_number, a.subject, a.headers, a.payload
+        select admitted[a.subject_number + 1] - 1, a.subject, a.headers, a.payload
         from @extschema@.apply_messages(
             subjects,
             (select array_agg(@extschema@.decode_message(p.payload) order by p.n)
@@ -122,7 +159,7 @@ begin
     -- one of them is poison: each is tried alone
     for i in 1 .. cardinality(subjects) loop
         return query
-        select i - 1, a.subject, a.headers, a.payload
+        select admitted[i] - 1, a.subject, a.headers, a.payload
         from @extschema@.receive_alone(subjects[i], payloads[i], meta[i]) as a;
     end loop;
 end
@@ -130,7 +167,8 @@ $$;
 
 comment on function @extschema@.bridge_receive(text[], bytea[], jsonb[])
 is 'Applies messages in one transaction and returns the messages to publish after its commit. A message that cannot be '
-'applied becomes a dead letter and stops no other; an error of the server is raised, to be tried again.';
+'applied becomes a dead letter and stops no other; one that is not authentic is counted and leaves nothing else; an error of the '
+'server is raised, to be tried again.';
 
 create or replace function @extschema@.receive_alone(from_subject text, from_payload bytea, meta jsonb)
 returns table (subject text, headers jsonb, payload bytea)
@@ -317,13 +355,6 @@ $$;
 comment on function @extschema@.dequeue_messages(integer)
 is 'Takes the oldest queued messages out of the queue. They are sent once at most: who needs one asks again.';
 
-create or replace function @extschema@.bridge_lock_key() returns bigint
-language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$ select ('x' || left(md5('@extension@ bridge'), 16))::bit(64)::bigint $$;
-
-comment on function @extschema@.bridge_lock_key() is 'Key of the advisory lock that the one speaking bridge holds.';
-
 create or replace function @extschema@.with_revision(plan jsonb) returns jsonb
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -361,8 +392,9 @@ as $$
     select case
         when b.seen_at is null then 'No bridge runs for this database: start singularity-bridge run.'
         when b.seen_at < clock_timestamp() - interval '10 seconds' then format(
-            'The bridge has not reported since %s: start singularity-bridge run, or look at its log.',
-            b.seen_at::timestamptz(0)
+            'The bridge has not reported since %s%s: start singularity-bridge run, or look at its log.',
+            b.seen_at::timestamptz(0),
+            (select format(', though it has its place (%s)', h.who) from @extschema@.bridge_holder() h)
         )
         when b.error is not null and not b.connected
             then format('The bridge has no connection to NATS (%s): run singularity-bridge check.',

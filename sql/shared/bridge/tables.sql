@@ -10,7 +10,9 @@ create table @extschema@.bridge_state (
     max_payload integer,
     streams jsonb not null default '{}',
     consumers jsonb not null default '{}',
-    connection text
+    connection text,
+    pid integer,
+    backend_start timestamptz
 );
 
 comment on table @extschema@.bridge_state is 'What the bridge of this database last reported: one row, none before the first.';
@@ -25,6 +27,8 @@ comment on column @extschema@.bridge_state.streams is 'JetStream streams by name
 comment on column @extschema@.bridge_state.consumers is 'JetStream consumers by name: ack_floor, pending.';
 comment on column @extschema@.bridge_state.connection
 is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';
+comment on column @extschema@.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';
+comment on column @extschema@.bridge_state.backend_start is 'When that process began: no other has both.';
 
 create table @extschema@.doorbell (
     only_row boolean primary key default true check (only_row),

@@ -3,7 +3,7 @@
 create or replace function @extschema@.state_hash(variadic parts text[]) returns bigint
 language sql immutable parallel safe
 begin atomic
-    select ('x' || left(md5(array_to_string(parts, '/', '')), 16))::bit(64)::bigint;
+    select ('x' || left(md5(pg_catalog.array_to_string(parts, '/', '')), 16))::bit(64)::bigint;
 end;
 
 comment on function @extschema@.state_hash(text[])
@@ -12,7 +12,7 @@ is 'A number from the md5 of the parts of a state; see digest_of().';
 create or replace function @extschema@.range_start(prefix text) returns uuid
 language sql immutable parallel safe
 begin atomic
-    select rpad(prefix, 32, '0')::uuid;
+    select pg_catalog.rpad(prefix, 32, '0')::uuid;
 end;
 
 comment on function @extschema@.range_start(text) is 'The least artifact id of a range.';
@@ -20,7 +20,7 @@ comment on function @extschema@.range_start(text) is 'The least artifact id of a
 create or replace function @extschema@.range_end(prefix text) returns uuid
 language sql immutable parallel safe
 begin atomic
-    select rpad(prefix, 32, 'f')::uuid;
+    select pg_catalog.rpad(prefix, 32, 'f')::uuid;
 end;
 
 comment on function @extschema@.range_end(text) is 'The greatest artifact id of a range.';

@@ -6,7 +6,8 @@ as $$
 declare
     result text;
 begin
-    select s.value into result from @extschema@.setting s where s.name = get_setting.name;
+    select s.value into result from @extschema@.setting s
+    where s.name = get_setting.name and @extschema@.setting_fits(s.name, s.value);
     if not found then
         select d.default_value into result from @extschema@.setting_definitions() d where d.name = get_setting.name;
     end if;
@@ -15,7 +16,76 @@ end
 $$;
 
 comment on function @extschema@.get_setting(text)
-is 'Value of a setting as text, or its default when it was not changed; null for a name that is no setting.';
+is 'Value of a setting as text; its default when it was not changed, or when the value does not fit any more; null for a name '
+'that is no setting.';
+
+create or replace function @extschema@.setting_fits(name text, value text) returns boolean
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    definition record;
+    bounds text[];
+    fits boolean := true;
+begin
+    select d.type, d.allowed into strict definition
+    from @extschema@.setting_definitions() d where d.name = setting_fits.name;
+    bounds := string_to_array(@extschema@.bounds_of(definition.type, definition.allowed), ' .. ');
+    if bounds is null and definition.allowed is not null and setting_fits.value !~ definition.allowed then
+        return false;
+    end if;
+    if definition.type = 'regconfig' then
+        -- by its name, and it works: to_tsvector() fails where a dictionary does
+        return setting_fits.value !~ '^[0-9]+$'
+            and to_tsvector(setting_fits.value::regconfig, 'Some words') is not null;
+    elsif bounds is not null then
+        execute format(
+            'select %1$L::%2$s between %3$L::%2$s and %4$L::%2$s',
+            setting_fits.value, definition.type, bounds[1], bounds[2]
+        ) into fits;
+    elsif definition.type <> 'text' then
+        execute format('select (%L::%s)::text is not null', setting_fits.value, definition.type) into fits;
+    end if;
+    return fits and coalesce(@extschema@.setting_is_usable(setting_fits.name, setting_fits.value), true);
+-- what cannot be cast; what there is no such configuration, schema or right for
+exception when data_exception or syntax_error_or_access_rule_violation or invalid_schema_name or feature_not_supported
+    or program_limit_exceeded or object_not_in_prerequisite_state or config_file_error
+then
+    return false;
+end
+$$;
+
+comment on function @extschema@.setting_fits(text, text)
+is 'Whether a value can be cast to the type of a setting, matches its pattern or lies within its bounds, and can be worked with.';
+
+create or replace function @extschema@.bounds_of(type text, allowed text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select case when allowed like '% .. %' then allowed when type = 'interval' then '0 .. 10 years' end $$;
+
+comment on function @extschema@.bounds_of(text, text)
+is 'The least and the greatest value of a setting, as "least .. greatest"; null where it has a pattern or nothing.';
+
+create or replace function @extschema@.setting_trouble() returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select format(
+        'Settings have values that do not fit, so their defaults are in force (%s): SELECT '
+        '@extension@.configure(settings => %L) or give others.',
+        string_agg(format('%s is %L', s.name, left(s.value, 60)), ', ' order by s.name),
+        jsonb_object_agg(s.name, null)
+    )
+    from @extschema@.setting as s
+    inner join @extschema@.setting_definitions() as d on s.name = d.name
+    where not @extschema@.setting_fits(s.name, s.value)
+    having count(*) > 0
+$$;
+
+comment on function @extschema@.setting_trouble()
+is 'A sentence about settings whose values have gone bad (a text search configuration that was dropped, or set under other '
+'bounds in an older release); null when there are none.';
 
 create or replace function @extschema@.change_settings(settings jsonb) returns void
 language plpgsql security definer
@@ -60,38 +130,31 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    fits boolean;
+    fits boolean := @extschema@.setting_fits(name, value);
 begin
-    begin
-        execute format('select (%L::%s)::text is not null', value, type) into fits;
-    exception when data_exception or undefined_object then
-        fits := false;
-    end;
-    if fits and type = 'interval' then
-        fits := value::interval >= interval '0';
-    end if;
-    if fits and allowed is not null then
-        fits := value ~ allowed;
+    if fits and type = 'regconfig' then
+        -- not with more rights than who sets it has
+        select has_schema_privilege(session_user, c.cfgnamespace, 'usage') into fits
+        from pg_ts_config c where c.oid = value::regconfig;
     end if;
     if not fits then
         raise exception using errcode = 'invalid_parameter_value',
             message = format('%L does not fit the setting %s', @extschema@.printable(value), name),
-            hint = format('It is of type %s%s.', type, case
-                when allowed is not null then ' and must match ' || allowed
-                when type = 'interval' then ' and not negative'
-            end);
+            hint = format('It is of type %s%s.', type, coalesce(
+                ', from ' || replace(@extschema@.bounds_of(type, allowed), ' .. ', ' to '),
+                ' and must match ' || allowed
+            ));
     end if;
 end
 $$;
 
 comment on function @extschema@.check_setting(text, text, text, text)
-is 'Raises 22023 when a value cannot be cast to the type of its setting, is a negative interval or does not match its '
-'pattern.';
+is 'Raises 22023 when a value does not fit its setting, see setting_fits(), or names a configuration that this login may not use.';
 
 create or replace view @extschema@.configuration as
 select
     d.name,
-    coalesce(s.value, d.default_value) as value,
+    @extschema@.get_setting(d.name) as value,
     d.default_value,
     d.type,
     d.description,

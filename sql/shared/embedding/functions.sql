@@ -103,7 +103,11 @@ begin atomic
                 then
                     array(
                         select @extschema@.to_unit_vector(v.literal)
-                        from unnest(@extschema@.vector_literals(array(select t.value from unnest(texts) as t (value))))
+                        from pg_catalog.unnest(
+                                @extschema@.vector_literals(
+                                    array(select t.value from pg_catalog.unnest(texts) as t (value))
+                                )
+                            )
                             with ordinality as v (literal, place)
                         order by v.place
                     )
@@ -164,7 +168,7 @@ declare
 begin
     -- while another session is about to store the row, nobody waits for its commit: the next one sees it
     if not exists (select from @extschema@.embedding_contract c where c.name = contract)
-        and pg_try_advisory_xact_lock('@extschema@.embedding_contract'::regclass::oid::integer, 0)
+        and @extschema@.try_lock('@extschema@.embedding_contract')
     then
         insert into @extschema@.embedding_contract (name, model, revision, dimensions, normalised, created_at)
         select c.name, c.model, c.revision, c.dimensions, c.normalised, c.created_at

@@ -143,7 +143,7 @@ comment on function @extschema@.topic_name(text, text) is 'Name of a topic in me
 create or replace function @extschema@.topic_parts(topic text, out namespace text, out kind text)
 language sql immutable parallel safe
 begin atomic
-    select split_part(topic, '/', 1) as namespace, split_part(topic, '/', 2) as kind;
+    select pg_catalog.split_part(topic, '/', 1) as namespace, pg_catalog.split_part(topic, '/', 2) as kind;
 end;
 
 comment on function @extschema@.topic_parts(text) is 'Namespace and kind of a topic that topic_name() named.';

@@ -30,6 +30,7 @@ begin
             select jsonb_agg(prefix || '.refined.' || t.namespace || '.' || t.kind order by t.namespace, t.kind)
             from singularity.topic t
         ), '[]'),
+        'signing_keys', singularity.signing_keys(),
         'service', null
     ));
 end
@@ -152,12 +153,12 @@ declare
 begin
     perform singularity.note_batches(results);
     for result in
-        select r.message_id, r.ok, decode(r.reply, 'base64') as reply
-        from jsonb_to_recordset(results) as r (message_id text, ok boolean, reply text)
+        select r.message_id, r.ok, decode(r.reply, 'base64') as reply, r.signer
+        from jsonb_to_recordset(results) as r (message_id text, ok boolean, reply text, signer text)
         where r.message_id not like 'contribution:%'
     loop
         if result.ok then
-            perform singularity.receive_reply(result.message_id, result.reply);
+            perform singularity.receive_reply(result.message_id, result.reply, result.signer);
         else
             perform singularity.retry_request(result.message_id);
         end if;
@@ -167,12 +168,26 @@ $$;
 
 comment on function singularity.bridge_result(jsonb) is 'Takes what became of messages that were sent: acknowledgements, replies and failures.';
 
-create or replace function singularity.receive_reply(message_id text, payload bytea) returns void
+create or replace function singularity.receive_reply(message_id text, payload bytea, signer text) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    reason text := singularity.reply_rejection_reason(message_id, signer);
+    body jsonb;
 begin
-    perform singularity.apply_reply(message_id, singularity.decode_message(payload));
+    if reason is null then
+        body := singularity.decode_message(payload);
+        if body ->> 'request' is distinct from split_part(message_id, ':', 2) then
+            reason := 'request';
+        end if;
+    end if;
+    if reason is not null then
+        perform singularity.count_rejection(reason, 'reply to ' || message_id, signer),
+            singularity.retry_request(message_id);
+        return;
+    end if;
+    perform singularity.apply_reply(message_id, body), singularity.note_authority_key(signer);
 exception when others then
     if singularity.is_transient(sqlstate) then
         raise;
@@ -182,8 +197,9 @@ exception when others then
 end
 $$;
 
-comment on function singularity.receive_reply(text, bytea)
-is 'Applies the authority''s reply to a request; one that cannot be applied becomes a dead letter and the request is tried again.';
+comment on function singularity.receive_reply(text, bytea, text)
+is 'Applies the authority''s reply to a request, given with its signer. The request is tried again after one that is not authentic, '
+'which is counted and dropped, and after one that cannot be applied, which becomes a dead letter.';
 
 create or replace function singularity.apply_reply(message_id text, body jsonb) returns void
 language plpgsql security definer
@@ -194,10 +210,6 @@ declare
     about text := split_part(message_id, ':', 1);
     request text := split_part(message_id, ':', 2);
 begin
-    if body ->> 'request' is distinct from (case about when 'hello' then 'hello' else request end) then
-        raise exception using errcode = 'invalid_parameter_value',
-            message = format('reply to request %L came for %L', singularity.printable(body ->> 'request'), message_id);
-    end if;
     perform singularity.hear_authority(body ->> 'epoch'), singularity.hear_of_twin((body ->> 'twin')::boolean);
     case about || ' ' || (body ->> 'type')
         when 'question answer' then
@@ -247,6 +259,12 @@ declare
     records jsonb;
     body jsonb;
 begin
+    for i in 1 .. cardinality(bodies) loop
+        if not singularity.belongs_on(subjects[i], bodies[i]) then
+            perform singularity.count_rejection('subject', subjects[i], meta[i] ->> 'signer');
+            bodies[i] := null;
+        end if;
+    end loop;
     select jsonb_agg(r.value) into records
     from unnest(bodies) as b (body)
     cross join lateral jsonb_array_elements(b.body -> 'records') as r
@@ -256,9 +274,14 @@ begin
     end if;
     for i in 1 .. cardinality(bodies) loop
         body := bodies[i];
+        continue when body is null;
         if subjects[i] like 'reply to %' then
             -- replayed: nobody else can publish on a subject with blanks
             perform singularity.apply_reply(substr(subjects[i], 10), body);
+            continue;
+        end if;
+        if body ->> 'type' = 'key' then
+            perform singularity.follow_authority_key(body ->> 'public_key');
             continue;
         end if;
         perform singularity.hear_authority(body ->> 'epoch');
@@ -292,10 +315,9 @@ as $$ select null::text, null::jsonb, null::bytea where false $$;
 
 comment on function singularity.answer_poison(text, bytea, text) is 'An instance answers nothing to a message that it cannot apply.';
 
-create or replace function singularity.bridge_serve(subject text, payload bytea) returns bytea
+create or replace function singularity.bridge_serve(subject text, payload bytea, meta jsonb) returns bytea
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $$
 begin
     raise exception using errcode = 'feature_not_supported',
@@ -303,4 +325,11 @@ begin
 end
 $$;
 
-comment on function singularity.bridge_serve(text, bytea) is 'An instance serves no requests: always raises 0A000.';
+comment on function singularity.bridge_serve(text, bytea, jsonb) is 'An instance serves no requests: always raises 0A000.';
+
+create or replace function singularity.bridge_serve(subject text, payload bytea) returns bytea
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$ select singularity.bridge_serve(bridge_serve.subject, bridge_serve.payload, '{}') $$;
+
+comment on function singularity.bridge_serve(text, bytea) is 'The same for a bridge before 0.3: always raises 0A000.';

@@ -18,43 +18,77 @@ comment on function singularity.digest(text)
 is 'What the authority is taken to have of this instance, in a range of artifact ids (first hex digits; default: all): '
 'number of states, and a digest that is equal to centralcloud.digest() where it has exactly these versions.';
 
-create or replace procedure singularity.reconcile(timeout interval default '1 minute')
-language plpgsql
+create or replace function singularity.want_reconciliation() returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
 as $$
 declare
-    asked_at pg_catalog.timestamptz := pg_catalog.clock_timestamp();
-    deadline pg_catalog.timestamptz := asked_at operator(pg_catalog.+) reconcile.timeout;
-    committed boolean;
-    result singularity.reconciliation;
     queued_again bigint;
 begin
     if not singularity.is_online() then
         raise exception using errcode = 'connection_exception', message = 'the authority cannot be reached',
             hint = coalesce(
-                (select pg_catalog.string_agg(t.mend, ' ') from pg_catalog.unnest(singularity.troubles()) as t (mend)),
-                'Call singularity.connect() first.'
+                nullif(array_to_string(singularity.troubles(), ' '), ''), 'Call singularity.connect() first.'
             );
     end if;
     queued_again := singularity.retry_refused();
     perform singularity.want_comparison(), singularity.ring_doorbell();
+    return queued_again;
+end
+$$;
+
+comment on function singularity.want_reconciliation()
+is 'Asks for a comparison, queues again what the authority refused, and returns how much that was. Error: 08000 when the '
+'authority cannot be reached.';
+
+create or replace function singularity.is_reconciling(asked_at timestamptz, timeout interval, queued_again bigint)
+returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    ended record;
+begin
+    if not singularity.is_reconciled(is_reconciling.asked_at) then
+        if clock_timestamp() - is_reconciling.asked_at > timeout then
+            raise exception using errcode = 'query_canceled',
+                message = format('no end of the comparison within %s', timeout),
+                hint = 'It goes on in the background, see singularity.reconciliation.';
+        end if;
+        return true;
+    end if;
+    select r.sent_again + is_reconciling.queued_again as sent_again, r.restored, r.refreshed into ended
+    from singularity.reconciliation r;
+    raise notice '% states sent again, % restored, % copies refreshed',
+        ended.sent_again, ended.restored, ended.refreshed;
+    return false;
+end
+$$;
+
+comment on function singularity.is_reconciling(timestamptz, interval, bigint)
+is 'Whether reconcile(), called at a time with a timeout, goes on waiting; a notice says what was mended. Error: 57014 after '
+'the timeout.';
+
+create or replace procedure singularity.reconcile(timeout interval default '1 minute')
+language plpgsql
+as $$
+declare
+    asked_at pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    committed boolean;
+    queued_again bigint;
+begin
+    perform singularity.check_timeout(timeout);
+    queued_again := singularity.want_reconciliation();
     call singularity.try_commit(committed);
     if not committed then
         raise exception using errcode = 'active_sql_transaction',
             message = 'reconcile() cannot run inside a transaction block',
             hint = 'Call it by itself, in autocommit mode.';
     end if;
-    while not singularity.is_reconciled(asked_at) loop
-        if pg_catalog.clock_timestamp() operator(pg_catalog.>) deadline then
-            raise exception using errcode = 'query_canceled',
-                message = pg_catalog.format('no end of the comparison within %s', reconcile.timeout),
-                hint = 'It goes on in the background, see singularity.reconciliation.';
-        end if;
-        perform pg_catalog.pg_sleep(0.05);
+    while singularity.is_reconciling(asked_at, timeout, queued_again) loop
+        perform pg_catalog.pg_sleep(0.05::double precision);
         call singularity.try_commit(committed);
     end loop;
-    result := (select r from singularity.reconciliation as r);
-    raise notice '% states sent again, % restored, % copies refreshed',
-        result.sent_again operator(pg_catalog.+) queued_again, result.restored, result.refreshed;
 end
 $$;
 
@@ -62,7 +96,7 @@ comment on procedure singularity.reconcile(interval)
 is 'Compares with the authority what both have of this instance and of the topics that it follows, and mends differences both '
 'ways: what the authority lost is sent again (also what it had refused), what this database lost is restored. Waits for '
 'the end (not inside a transaction block). The bridge does the same every reconcile_every. Errors: 08000 when the authority '
-'cannot be reached, 57014 after the timeout.';
+'cannot be reached, 22023 for a negative timeout, 57014 after the timeout.';
 
 create or replace function singularity.want_comparison() returns void
 language sql security definer

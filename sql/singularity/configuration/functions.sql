@@ -36,28 +36,45 @@ begin atomic
             'environment', 'text', 'dev', '^(dev|test|ci|prod)$',
             'Environment of this instance; the authority weights by it.'
         ),
-        ('subject_prefix', 'text', 'singularity', '^[a-z0-9_-]+$', 'First token of every NATS subject and name.'),
+        ('subject_prefix', 'text', 'singularity', '^[a-z0-9_-]{1,64}$', 'First token of every NATS subject and name.'),
         (
             'reconcile_every', 'interval', '10 minutes', null,
             'How often the bridge compares with the authority what both have.'
+        ),
+        (
+            'unsigned_messages', 'text', 'refuse', '^(refuse|accept)$',
+            'Whether an authority of which no key is known may speak unsigned, as versions before 0.3 do: for an upgrade.'
         ),
         ('answer_ttl', 'interval', '1 hour', null, 'How long a central copy or an answer is fresh.'),
         ('negative_ttl', 'interval', '5 minutes', null, 'How long "the authority knows nothing" is remembered.'),
         ('question_ttl', 'interval', '1 hour', null, 'How long a question without an answer stays open.'),
         (
+            'max_open_questions', 'integer', '10000', '10 .. 1000000',
+            'Greatest number of questions without an answer; one login may have a tenth of them.'
+        ),
+        (
             'search_configuration', 'regconfig', 'english', null,
             'Text search configuration of the words; CALL reembed() after a change.'
         ),
         (
-            'search_candidates', 'integer', '1000', '^[1-9][0-9]{2,6}$',
+            'search_candidates', 'integer', '1000', '100 .. 9999999',
             'About how many documents with words of a query are scored; more costs time.'
         ),
         (
-            'good_relevance', 'double precision', '0.4', '^(0?\.[0-9]+|[01](\.0*)?)$',
+            'good_relevance', 'double precision', '0.4', '0 .. 1',
             'Relevance, 0 to 1, from which a row is a good answer; a recall without one makes a question.'
         )
     ) as d (name, type, default_value, allowed, description);
 end;
 
 comment on function singularity.setting_definitions()
-is 'The settings that there are, with type, default, the pattern that a value must match and meaning.';
+is 'The settings that there are, with type, default, what is allowed (a pattern, or "least .. greatest"; intervals without one '
+'reach from 0 to 10 years) and meaning.';
+
+create or replace function singularity.setting_is_usable(name text, value text) returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select null::boolean $$;
+
+comment on function singularity.setting_is_usable(text, text)
+is 'Whether a setting can be worked with beyond what its definition says: null, an instance needs no more.';

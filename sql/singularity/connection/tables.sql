@@ -9,7 +9,8 @@ create table singularity.authority (
     backfill_after xid8,
     session_id uuid not null default gen_random_uuid(),
     stream_awaited bigint,
-    twin_at timestamptz
+    twin_at timestamptz,
+    public_key text
 );
 
 comment on table singularity.authority is 'What this instance knows of the authority: one row, none before the first connect.';
@@ -26,5 +27,7 @@ comment on column singularity.authority.session_id is 'Id of the present session
 comment on column singularity.authority.stream_awaited
 is 'Up to which number of the stream the authority must have read before it knows all that this instance ever sent.';
 comment on column singularity.authority.twin_at is 'Since when the authority hears two databases speak as this instance; null for not.';
+comment on column singularity.authority.public_key
+is 'The key that the authority signs with, an nkey: from its first welcome, or from trust_authority(). Null before.';
 
 select pg_catalog.pg_extension_config_dump('singularity.authority', '');

@@ -10,6 +10,13 @@ as $$
         ) and (a.hello_sent_at < b.connected_at or singularity.is_over(a.hello_sent_at, '2 seconds'))
         -- whether the twin is gone
         or a.twin_at is not null and singularity.is_over(a.hello_sent_at, '10 seconds')
+        or singularity.is_over(a.hello_sent_at, '2 seconds') and (
+            singularity.key_change_is_under_way()
+            -- an authority that spoke unsigned begins to sign: its welcome makes its key known
+            or a.public_key is null and exists (
+                select from singularity.rejection as r where r.reason = 'unknown' and r.rejected_at > a.welcomed_at
+            )
+        )
     )
 $$;
 
@@ -19,6 +26,8 @@ create or replace function singularity.next_hello() returns table (message_id te
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    request constant text := gen_random_uuid();
 begin
     if not singularity.hello_is_due() then
         return;
@@ -30,11 +39,12 @@ begin
             then (b.streams -> singularity.stream_name() ->> 'last_sequence')::bigint else a.stream_awaited end
     from singularity.bridge_state as b;
     return query
-    select 'hello:' || i.instance_id,
-        singularity.encode_message(singularity.request('hello', 'hello') || jsonb_build_object(
+    select 'hello:' || request,
+        singularity.encode_message(singularity.request('hello', request) || jsonb_build_object(
         'instance_name', singularity.instance_name(),
         'environment', singularity.get_setting('environment'), 'incarnation', i.incarnation,
-        'extension_version', '@version@', 'greatest_version', s.last_value, 'seals', true
+        'extension_version', '@version@', 'greatest_version', s.last_value, 'public_key', singularity.public_key(),
+        'seals', true
     ))
     from singularity.present_identity() as i, singularity.version as s;
 end
@@ -49,12 +59,12 @@ as $$
 begin
     update singularity.authority set welcomed_at = clock_timestamp();
     perform singularity.confirm_identity(singularity.number_in(body, 'known_version')), singularity.hear_heads(body -> 'heads'),
-        singularity.want_comparison();
+        singularity.want_comparison(), singularity.end_key_change(body ->> 'public_key');
 end
 $$;
 
 comment on function singularity.apply_welcome(jsonb)
-is 'Takes the authority''s answer to a hello: the greatest version it knows of this instance, and heads.';
+is 'Takes the authority''s answer to a hello: the greatest version and the key that it knows of this instance, and heads.';
 
 create or replace function singularity.hear_of_twin(twin boolean) returns void
 language sql security definer

@@ -1,13 +1,25 @@
+create or replace function singularity.maintain_batch() returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform singularity.expire_questions();
+    return singularity.fold_outcomes(10000) > 0;
+end
+$$;
+
+comment on function singularity.maintain_batch()
+is 'Lets old questions go and adds some outcomes up into evidence; false when there were none.';
+
 create or replace procedure singularity.maintain()
 language plpgsql
 as $$
 declare
     committed boolean;
 begin
-    while singularity.fold_outcomes(10000) operator(pg_catalog.>) 0 loop
+    while singularity.maintain_batch() loop
         call singularity.try_commit(committed);
     end loop;
-    perform singularity.expire_questions();
     call singularity.maintain_search();
 end
 $$;

@@ -72,20 +72,28 @@ begin atomic
         s.successes,
         -- one instance is one group, whose outcomes are capped as at the authority
         singularity.wilson_lower_bound(
-            s.successes * least(1, singularity.default_group_cap() / greatest(s.uses, 1)),
-            (s.uses - s.successes) * least(1, singularity.default_group_cap() / greatest(s.uses, 1))
+            s.successes::double precision * s.share,
+            (s.uses - s.successes)::double precision * s.share
         )
     from (
         select
-            coalesce(sum(c.uses), 0)::bigint as uses,
-            coalesce(sum(c.successes), 0)::bigint as successes
+            t.uses,
+            t.successes,
+            least(
+                1::double precision, singularity.default_group_cap() / greatest(t.uses, 1)::double precision
+            ) as share
         from (
-            select e.uses, e.successes from singularity.evidence as e
-            where e.artifact_id = local_score.artifact_id and e.variant = local_score.variant
-            union all
-            select 1, o.succeeded::integer from singularity.outcome as o
-            where o.artifact_id = local_score.artifact_id and o.variant = local_score.variant
-        ) as c
+            select
+                coalesce(pg_catalog.sum(c.uses), 0)::bigint as uses,
+                coalesce(pg_catalog.sum(c.successes), 0)::bigint as successes
+            from (
+                select e.uses, e.successes from singularity.evidence as e
+                where e.artifact_id = local_score.artifact_id and e.variant = local_score.variant
+                union all
+                select 1, o.succeeded::integer from singularity.outcome as o
+                where o.artifact_id = local_score.artifact_id and o.variant = local_score.variant
+            ) as c
+        ) as t
     ) as s;
 end;
 
@@ -106,7 +114,7 @@ declare
 begin
     -- one at a time, and only where a row that another session changed is no error
     if current_setting('transaction_isolation') <> 'read committed'
-        or not pg_try_advisory_xact_lock(singularity.bridge_lock_key() + 1) then
+        or not singularity.try_lock('singularity.identity') then
         return 0;
     end if;
     me := singularity.present_identity();

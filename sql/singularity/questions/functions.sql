@@ -8,7 +8,12 @@ begin
     perform singularity.check_query(ask.query), singularity.check_filters(ask.kind, ask.namespace, 0);
     id := singularity.raise_question(ask.query, ask.kind, ask.namespace, null, null);
     if id is null then
-        raise notice using message = 'the question was not queued: this instance is not online',
+        raise notice using
+            message = 'the question was not queued: ' || case
+                when not singularity.is_online() then 'this instance is not online'
+                when current_setting('transaction_read_only')::boolean then 'this transaction is read-only'
+                else 'too many have no answer yet, see max_open_questions'
+            end,
             hint = 'See singularity.status(); recall() answers from what is here.';
     end if;
     return id;
@@ -16,47 +21,83 @@ end
 $$;
 
 comment on function singularity.ask(text, text, text)
-is 'Asks the authority and returns the id of the question at once; null, with a notice, while not online. The answer is '
+is 'Asks the authority and returns the id of the question at once; null, with a notice, while not online, in a read-only '
+'transaction or when there are max_open_questions without an answer, a tenth of them this login''s. The answer is '
 'kept here for recall() and lookup() and announced on the channel singularity_answer with the payload '
 '{"question_id": …, "results": n}; await_answer() waits for it. Errors: 22023 for an empty query or a filter that is not '
 'valid.';
+
+create or replace function singularity.is_awaited(question_id uuid, asked_at timestamptz, timeout interval)
+returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    answered boolean;
+begin
+    select q.answered_at is not null into answered
+    from singularity.question q where q.question_id = is_awaited.question_id;
+    if not found then
+        raise exception using errcode = 'no_data_found',
+            message = format('there is no question %s', coalesce(is_awaited.question_id::text, 'null')),
+            hint = 'Pass an id that ask() returned; it returns null while not online, old questions are let go.';
+    end if;
+    if not answered and clock_timestamp() - is_awaited.asked_at >= timeout then
+        raise notice 'no answer to question % within %', is_awaited.question_id, timeout;
+        return false;
+    end if;
+    return not answered;
+end
+$$;
+
+comment on function singularity.is_awaited(uuid, timestamptz, interval)
+is 'Whether await_answer(), called at a time with a timeout, goes on waiting; a notice when the timeout is over. Error: P0002 '
+'for an unknown question.';
+
+create or replace function singularity.check_timeout(timeout interval) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if timeout is null or timeout < interval '0' then
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('timeout is %s', coalesce(timeout::text, 'null')),
+            hint = 'Pass an interval of 0 or more, for example ''10 seconds''.';
+    end if;
+end
+$$;
+
+comment on function singularity.check_timeout(interval) is 'Raises 22023 for a timeout that is negative or null.';
+
+create or replace function singularity.next_pause(pause double precision) returns double precision
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select least(coalesce(next_pause.pause * 1.5, 0.005), 0.1) $$;
+
+comment on function singularity.next_pause(double precision)
+is 'Seconds to wait for an answer before looking again, given the pause before (null at first): 5 ms, growing up to 100.';
 
 create or replace procedure singularity.await_answer(question_id uuid, timeout interval default '10 seconds')
 language plpgsql
 as $$
 declare
-    deadline pg_catalog.timestamptz := pg_catalog.clock_timestamp() operator(pg_catalog.+) timeout;
-    pause double precision := 0.005;
+    asked_at pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    pause double precision;
     committed boolean;
-    answered boolean;
 begin
-    if timeout is null or timeout operator(pg_catalog.<) interval '0' then
-        raise exception using errcode = 'invalid_parameter_value',
-            message = pg_catalog.format('timeout is %s', coalesce(timeout::pg_catalog.text, 'null')),
-            hint = 'Pass an interval of 0 or more, for example ''10 seconds''.';
-    end if;
+    perform singularity.check_timeout(timeout);
     call singularity.try_commit(committed);
     if not committed then
         raise exception using errcode = 'active_sql_transaction',
             message = 'await_answer cannot wait inside a transaction block',
             hint = 'The question is sent when its transaction commits: use autocommit, or COMMIT before the CALL.';
     end if;
-    loop
-        select s.answered_at is not null into answered from singularity.question_state(question_id) as s;
-        if answered is null then
-            raise exception using errcode = 'no_data_found',
-                message = pg_catalog.format('there is no question %s', coalesce(question_id::pg_catalog.text, 'null')),
-                hint = 'Pass an id that ask() returned; it returns null while not online, old questions are let go.';
-        end if;
-        exit when answered;
-        if pg_catalog.clock_timestamp() operator(pg_catalog.>=) deadline then
-            raise notice 'no answer to question % within %', question_id, timeout;
-            exit;
-        end if;
+    while singularity.is_awaited(question_id, asked_at, timeout) loop
         -- no transaction stays open while waiting
         commit;
+        pause := singularity.next_pause(pause);
         perform pg_catalog.pg_sleep(pause);
-        pause := least(pause operator(pg_catalog.*) 1.5, 0.1);
     end loop;
 end
 $$;
@@ -103,7 +144,7 @@ begin
         else q.answered_at > now() - singularity.get_setting('negative_ttl')::interval
     end
     order by q.asked_at desc limit 1;
-    if not found then
+    if not found and singularity.may_ask() then
         insert into singularity.question (question_key, query, kind, namespace, name, tags)
         values (key, raise_question.query, raise_question.kind, raise_question.namespace, raise_question.name,
             raise_question.tags)
@@ -115,8 +156,35 @@ end
 $$;
 
 comment on function singularity.raise_question(text, text, text, text, text[])
-is 'Queues a question to the authority, unless offline or in a read-only transaction (then null) or the same one is open '
+is 'Queues a question to the authority, unless offline, in a read-only transaction or with too many open (then null) or the same one is open '
 'or freshly answered (then that one''s id). Inserts only: it waits for no other session.';
+
+create or replace function singularity.may_ask() returns boolean
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    most integer := singularity.get_setting('max_open_questions')::integer;
+    since timestamptz := now() - singularity.get_setting('question_ttl')::interval;
+    found_open bigint;
+    found_own bigint;
+begin
+    if current_setting('transaction_isolation') = 'serializable' then
+        -- two that look at the rows and ask would fail with 40001
+        return pg_table_size('singularity.question') < most * 1024::bigint;
+    end if;
+    select count(*), count(*) filter (where o.asked_by = session_user) into found_open, found_own
+    from (
+        select q.asked_by from singularity.question q where q.answered_at is null and q.asked_at > since limit most
+    ) as o;
+    return found_open < most and found_own < most / 10;
+end
+$$;
+
+comment on function singularity.may_ask()
+is 'Whether there is room for one more question without an answer: fewer than max_open_questions, and of this login fewer than '
+'a tenth of that.';
 
 create or replace function singularity.next_questions(max_questions integer)
 returns table (message_id text, payload bytea)

@@ -10,7 +10,8 @@ create table singularity.question (
     attempts integer not null default 0,
     next_attempt_at timestamptz not null default now(),
     answered_at timestamptz,
-    results integer
+    results integer,
+    asked_by name not null default session_user
 );
 
 create index question_open on singularity.question (next_attempt_at) where answered_at is null;
@@ -29,5 +30,6 @@ comment on column singularity.question.attempts is 'How often it was sent.';
 comment on column singularity.question.next_attempt_at is 'When it may be sent (again).';
 comment on column singularity.question.answered_at is 'When the authority''s answer was here; null while open.';
 comment on column singularity.question.results is 'How many artifacts the answer had; 0: the authority knows nothing.';
+comment on column singularity.question.asked_by is 'The login that asked it.';
 
 select pg_catalog.pg_extension_config_dump('singularity.question', '');

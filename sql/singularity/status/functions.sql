@@ -2,7 +2,7 @@ create or replace function singularity.status() returns table (
     instance_id uuid, instance_name text, environment text, mode text, online boolean, bridge_seen_at timestamptz,
     authority_heard_at timestamptz, outbox_entries bigint, outbox_oldest_at timestamptz, open_questions bigint,
     cached_artifacts bigint, set_aside bigint, dead_letters bigint, extension_version text, bridge_version text,
-    troubles text[]
+    troubles text[], public_key text, authority_key text, rejections bigint
 )
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -27,14 +27,18 @@ as $$
         (select count(*) from singularity.dead_letter),
         (select e.extversion::text from pg_extension as e where e.extname = 'singularity'),
         (select b.bridge_version from singularity.bridge_state as b),
-        singularity.troubles()
+        singularity.troubles(),
+        singularity.public_key(),
+        (select a.public_key from singularity.authority as a),
+        (select coalesce(sum(r.messages), 0)::bigint from singularity.rejection as r)
 $$;
 
 comment on function singularity.status()
 is 'How things stand, in one row: who this instance is, its mode, whether the authority can be reached (online), when the '
 'bridge reported and the authority was heard, what waits to be confirmed and since when, open questions, cached central '
 'copies, contributions that the authority refused, messages that could not be applied, versions, and what is '
-'wrong now with its mend, see troubles().';
+'wrong now with its mend, see troubles(); the key that this instance signs with, the authority''s, and how many messages were '
+'dropped since they were not authentic.';
 
 create or replace function singularity.troubles(with_bridge boolean default true) returns text[]
 language plpgsql stable security definer
@@ -52,7 +56,7 @@ declare
     settled boolean := coalesce(bridge.connected_at < clock_timestamp() - interval '10 seconds', false);
 begin
     if singularity.get_setting('mode') = 'local' then
-        return array_remove(array[singularity.dead_letter_trouble()], null);
+        return array_remove(array[singularity.dead_letter_trouble(), singularity.setting_trouble()], null);
     end if;
     return array_remove(array[
         case when singularity.is_unclear() then format(
@@ -95,13 +99,14 @@ begin
             having count(*) > 0
         ),
         singularity.dead_letter_trouble(),
+        singularity.setting_trouble(),
         (
             select format('What was learned at %s is not confirmed yet, though the authority is heard: look at the '
                 'authority''s log and centralcloud.status().', o.queued_at::timestamptz(0))
             from (select o.queued_at from singularity.outbox o order by o.version limit 1) as o
             where heard and o.queued_at < clock_timestamp() - interval '10 minutes'
         )
-    ], null);
+    ], null) || singularity.trust_troubles();
 end
 $$;
 

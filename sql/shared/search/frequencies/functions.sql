@@ -46,7 +46,7 @@ declare
 begin
     -- one session at a time, and nobody waits for it
     if current_setting('transaction_isolation') <> 'read committed'
-        or not pg_try_advisory_xact_lock('@extschema@.lexeme'::regclass::oid::integer, 0) then
+        or not @extschema@.try_lock('@extschema@.embedding_contract') then
         return 0;
     end if;
     with taken as (

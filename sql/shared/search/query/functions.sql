@@ -1,7 +1,10 @@
 create or replace function @extschema@.match_name(name text, query text) returns double precision
 language sql immutable parallel safe
 begin atomic
-    select greatest(0, (0.7 * word_similarity(query, name) + 0.3 * similarity(query, name) - 0.3) / 0.7);
+    select greatest(0::double precision, (
+        0.7::double precision * word_similarity(query, name)::double precision
+        + 0.3::double precision * similarity(query, name)::double precision - 0.3::double precision
+    ) / 0.7::double precision);
 end;
 
 comment on function @extschema@.match_name(text, text)
@@ -12,10 +15,13 @@ create or replace function @extschema@.relevance(
 ) returns double precision
 language sql immutable parallel safe
 begin atomic
-    select 1 - (1 - case
+    -- with types, so that no operator that somebody made beside vector or pg_trgm fits better
+    select 1::double precision - (1::double precision - case
         when similarity is null then words
-        else 0.65 * words + 0.35 * greatest(similarity, 0)
-    end) * (1 - case when one_word then 0.85 else 0.2 end * name_match);
+        else 0.65::double precision * words + 0.35::double precision * greatest(similarity, 0::double precision)
+    end) * (
+        1::double precision - case when one_word then 0.85::double precision else 0.2::double precision end * name_match
+    );
 end;
 
 comment on function @extschema@.relevance(double precision, double precision, double precision, boolean)
@@ -266,7 +272,7 @@ create or replace function @extschema@.documents_with(
 ) returns bigint[]
 language sql stable
 begin atomic
-    select array_agg(b.document_id)
+    select pg_catalog.array_agg(b.document_id)
     from (
         select s.document_id
         from (
@@ -288,7 +294,7 @@ create or replace function @extschema@.documents_named(
 ) returns bigint[]
 language sql stable
 begin atomic
-    select array_agg(m.document_id)
+    select pg_catalog.array_agg(m.document_id)
     from (
         select n.document_id
         from (
@@ -318,8 +324,8 @@ begin atomic
         d.version,
         d.name,
         least(coalesce(inner_product(d.weights, score_documents.weights), 0), 1),
-        1 - (v.embedding <=> score_documents.embedding)
-    from (select distinct i.document_id from unnest(document_ids) as i (document_id)) as i
+        1::double precision - (v.embedding <=> score_documents.embedding)
+    from (select distinct i.document_id from pg_catalog.unnest(document_ids) as i (document_id)) as i
     inner join @extschema@.document as d on i.document_id = d.document_id
     left join @extschema@.document_vector as v
         on i.document_id = v.document_id and v.contract = score_documents.contract;

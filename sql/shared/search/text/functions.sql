@@ -16,9 +16,9 @@ comment on function @extschema@.words_of(regconfig, text) is 'Lexemes of a text:
 create or replace function @extschema@.plain_words(value text) returns text
 language sql immutable strict parallel safe
 begin atomic
-    select regexp_replace(
-        regexp_replace(
-            translate(value, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32)),
+    select pg_catalog.regexp_replace(
+        pg_catalog.regexp_replace(
+            pg_catalog.translate(value, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', pg_catalog.repeat(' ', 32)),
             '([a-z0-9])([A-Z])', '\1 \2', 'g'
         ),
         '([A-Z])([A-Z][a-z])', '\1 \2', 'g'
