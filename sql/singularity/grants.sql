@@ -43,5 +43,7 @@ grant execute on function singularity.disconnect to singularity_admin;
 grant execute on function singularity.reidentify to singularity_admin;
 grant execute on procedure singularity.keep_identity to singularity_admin;
 grant execute on function singularity.replay_dead_letters to singularity_admin;
+grant execute on function singularity.discard_dead_letters to singularity_admin;
+grant execute on function singularity.repair_versions to singularity_admin;
 grant execute on function singularity.trust_authority to singularity_admin;
 grant execute on function singularity.rotate_key to singularity_admin;

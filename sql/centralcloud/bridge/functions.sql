@@ -57,7 +57,7 @@ as $$
 begin
     insert into centralcloud.publisher (epoch) values (gen_random_uuid()::text)
     on conflict (only_row) do update set epoch = excluded.epoch, heads_sent_at = null;
-    perform centralcloud.restore_indexes();
+    perform centralcloud.restore_indexes(), centralcloud.repair_versions();
 end
 $$;
 

@@ -84,3 +84,45 @@ $$;
 
 comment on function centralcloud.queue_scores(uuid[])
 is 'Queues everything that instances have outcomes of, since these have another weight now.';
+
+create or replace function centralcloud.repair_versions() returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    -- what an instance goes on above
+    most constant bigint := (centralcloud.greatest_number() + 1) / 2;
+    repaired uuid[];
+begin
+    select array_agg(i.instance_id) into repaired from centralcloud.instance i where i.greatest_version > most;
+    if repaired is null then
+        return 0;
+    end if;
+    -- below all that it says from now on; what it had withdrawn stays so
+    update centralcloud.holding h set version = 0 where h.instance_id = any (repaired) and h.version > most;
+    update centralcloud.contribution c set version = 0 where c.instance_id = any (repaired) and c.version > most;
+    update centralcloud.evidence e set version = 0 where e.instance_id = any (repaired) and e.version > most;
+    update centralcloud.holding h set withdrawn_up_to = coalesce((
+        select max(c.version) from centralcloud.contribution c
+        where c.artifact_id = h.artifact_id and c.instance_id = h.instance_id
+    ), 0)
+    where h.instance_id = any (repaired) and h.withdrawn_up_to > most;
+    update centralcloud.instance i set greatest_version = coalesce((
+        select max(v.version)
+        from (
+            select h.version from centralcloud.holding h where h.instance_id = i.instance_id
+            union all
+            select c.version from centralcloud.contribution c where c.instance_id = i.instance_id
+            union all
+            select e.version from centralcloud.evidence e where e.instance_id = i.instance_id
+        ) as v
+    ), 0)
+    where i.instance_id = any (repaired);
+    return cardinality(repaired);
+end
+$$;
+
+comment on function centralcloud.repair_versions()
+is 'Mends what a version before 0.3 took: versions so great that the instance in whose name they came cannot go on above them. '
+'They become 0, so that what the instance says next is newer. Returns how many instances it was. A bridge that attaches calls it.';

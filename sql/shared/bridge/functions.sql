@@ -218,7 +218,7 @@ declare
     firsts integer[] := array[1];
     lasts integer[] := array[cardinality(records)];
     tries integer := 100;
-    failed jsonb[] := '{}';
+    failed jsonb[] := array[]::jsonb[];
     first_code text;
     first_error text;
     n integer;

@@ -46,7 +46,7 @@ begin
     update singularity.authority set welcomed_at = null, hello_sent_at = null, session_id = gen_random_uuid();
     update singularity.topic set requested_at = null;
     update singularity.comparison set requested_at = null;
-    perform singularity.restore_indexes();
+    perform singularity.restore_indexes(), singularity.repair_versions();
     if singularity.get_setting('mode') <> 'local' then
         -- what a restored dump or a crash has left unqueued
         perform singularity.backfill();

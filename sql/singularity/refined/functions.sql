@@ -113,7 +113,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     given_row jsonb;
-    failed jsonb[] := '{}';
+    failed jsonb[] := array[]::jsonb[];
     first_code text;
     first_error text;
 begin

@@ -6,7 +6,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    given singularity.wire_record[] := '{}';
+    given singularity.wire_record[] := array[]::singularity.wire_record[];
     one jsonb;
     state singularity.wire_record;
 begin
