@@ -225,7 +225,10 @@ begin
                 message = format('reply of type %L came for %L', singularity.printable(body ->> 'type'), message_id);
     end case;
     -- an earlier one that could not be applied is made good
-    delete from singularity.dead_letter d where d.subject = 'reply to ' || apply_reply.message_id;
+    delete from singularity.dead_letter d
+    where d.subject = 'reply to ' || apply_reply.message_id
+        -- each of these has an id of its own
+        or about in ('hello', 'digest') and starts_with(d.subject, 'reply to ' || about || ':');
 end
 $$;
 

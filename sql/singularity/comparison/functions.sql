@@ -335,7 +335,9 @@ declare
         select d.entries from singularity.range_digest(divide_range.topic, divide_range.prefix) as d
     );
 begin
-    if greatest(entries_here, entries_there) <= 200 then
+    -- what only the authority says to be more than there can be is not divided for ever
+    if greatest(entries_here, entries_there) <= 200 or length(divide_range.prefix) >= 8
+        or entries_here <= 200 and (select count(*) from singularity.comparison) > 4096 then
         update singularity.comparison c set in_detail = true, requested_at = null
         where c.topic = divide_range.topic and c.prefix = divide_range.prefix;
     else
@@ -347,7 +349,7 @@ end
 $$;
 
 comment on function singularity.divide_range(text, text, bigint)
-is 'A range that differs is compared in detail when it is small, else in sixteen parts.';
+is 'A range that differs is compared in detail when it is small, else in sixteen parts, as far as that goes.';
 
 create or replace function singularity.settle_states(prefix text, states jsonb, asked_at timestamptz) returns void
 language plpgsql security definer
@@ -359,7 +361,7 @@ declare
 begin
     with there as (
         select (s.value ->> 0)::uuid as artifact_id, s.value ->> 1 as variant, (s.value ->> 2)::uuid as incarnation,
-            (s.value ->> 3)::bigint as version
+            greatest((s.value ->> 3)::bigint, 0) as version
         from jsonb_array_elements(states) as s
     ), different as (
         select d.artifact_id, d.variant, d.incarnation, d.stored_version, coalesce(t.version, 0) as version
