@@ -62,7 +62,7 @@ def printable(text: object, max_length: int = 500) -> str:
 
 def _shown(char: str) -> str:
     hidden = unicodedata.category(char) in _HIDDEN or char in _BLANK_LETTERS
-    return f"<U+{ord(char):04X}>" if hidden else char
+    return f"<U+{ord(char):0{4 if ord(char) < 1 << 16 else 6}X}>" if hidden else char
 
 
 def one_line(text: object) -> str:

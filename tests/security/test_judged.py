@@ -83,7 +83,7 @@ def hand_over(here: Instance, way: str, given: list[dict[str, Any]]) -> None:
     elif way == "page":
         here.owner.execute(
             "insert into singularity.topic (namespace, kind, head) values ('default', 'pattern', 3) "
-            "on conflict (namespace, kind) do update set head = 3, requested_at = null"
+            "on conflict (namespace, kind) do update set head = 3, position = 0, requested_at = null"
         )
         (asked,) = (one for one in here.relay.take("sync") if one.body["type"] == "changes")
         here.relay.reply(
@@ -91,15 +91,18 @@ def hand_over(here: Instance, way: str, given: list[dict[str, Any]]) -> None:
             json.dumps({**body, **topic, "type": "changes", "head": 3, "request": asked.body["request"]}).encode(),
         )
     elif way == "answer":
-        here.lookup("what nobody knows")
+        here.lookup(f"what nobody knows but {given[0]['name']}")
         (asked,) = here.relay.take("question")
         here.relay.reply(
             asked,
             json.dumps({**body, "type": "answer", "heads": {}, "request": asked.body["request"]}).encode(),
         )
     else:
+        here.owner.execute("delete from singularity.comparison")
+        here.owner.execute("delete from singularity.reconciliation")
         here.owner.execute("select singularity.want_comparison()")
         here.relay.tick(streams={"singularity_contributions": {"created": "now", "last_sequence": 0}})
+        here.owner.execute("update singularity.comparison set in_detail = true")
         (asked,) = (one for one in here.relay.take("sync") if one.body["type"] == "digest")
         ranges = [
             {**one, "equal": False, "entries": 3, "states": [], "records": [], "rows": given, "unknown": []}
@@ -183,7 +186,8 @@ def test_a_receipt_confirms_only_what_was_offered(here: Instance, there: Authori
     assert there.content("thing") is None
 
 
-def test_the_reason_of_a_receipt_is_shown_escaped_and_cut(here: Instance) -> None:
+def test_the_reason_of_a_receipt_is_shown_escaped_and_cut(here: Instance, there: Authority) -> None:
+    settle(there, here)
     here.learn("thing", 1)
     (message,) = here.relay.take("contribution")
     (record,) = message.records

@@ -33,6 +33,9 @@ NUMBERS = [
 ]
 
 
+UNREAD = ["1e131071", "1e400000"]
+
+
 def works(here: Instance, there: Authority, name: str) -> None:
     """Learning, outcomes and forgetting work, and the authority hears of them."""
     here.learn(name, 1)
@@ -79,6 +82,7 @@ def test_a_welcome_with_a_number_that_cannot_be_ends_nothing(here: Instance, the
         assert here.forget(f"meanwhile {number}")
         assert value(here.owner, "select last_value from singularity.version") < 1000, number
         assert any("could not be applied" in trouble for trouble in here.status()["troubles"]), number
+        here.owner.execute("update singularity.authority set hello_sent_at = null")
         works(here, there, f"after {number}")
         assert not any("could not be applied" in trouble for trouble in here.status()["troubles"]), number
 
@@ -141,10 +145,11 @@ def test_counters_that_cannot_be_are_refused_alone(there: Authority) -> None:
             good = ann.holds(name=name)
             other = ann.holds("x", name=f"other {name}") if field == "withdrawn_up_to" else ann.used(1, name=name)
             there.relay.give([said(ann, good, "-77", number, other | {field: -77})])
-            assert there.content(name) == "a", name
+            # what would become a hundred thousand digits is not even read
+            assert there.content(name) == ("a" if number not in UNREAD else None), name
     kept = """
-        select name, uses from centralcloud.evidence e join centralcloud.artifact using (artifact_id)
-        where uses > 2::numeric ^ 53 or uses < 0 or successes > uses
+        select e.uses from centralcloud.evidence e
+        where e.uses > 2::numeric ^ 53 or e.uses < 0 or e.successes > e.uses
     """
     assert rows(there.db, kept) == []
     there.db.execute("select centralcloud.rescore()")
@@ -200,7 +205,8 @@ def test_who_was_hit_before_is_mended_when_the_bridge_attaches(
     works(here, there, "after")
     if learned_there:
         assert here.known("late")["content"] == 2
-        assert [old["content"] for old in here.call("history", kind="pattern", name="late")] == [2, 1]
+        history = here.call("history", kind="pattern", name="late")
+        assert [old["content"] for old in history if old["origin"] == "local"] == [2, 1]
         assert there.content("late") == 2
         assert there.content("before") == 3
         assert there.content("hidden") is None

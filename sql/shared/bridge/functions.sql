@@ -117,7 +117,7 @@ begin
     if (state ->> 'forged')::bigint > 0 then
         perform @extschema@.count_rejection('signature', null, null, (state ->> 'forged')::bigint);
     end if;
-    perform @extschema@.background();
+    perform @extschema@.drop_dead_letters(), @extschema@.background();
     return jsonb_build_object(
         'plan_revision', @extschema@.bridge_plan() ->> 'revision', 'troubles', to_jsonb(@extschema@.troubles())
     );
@@ -162,6 +162,7 @@ begin
         select admitted[i] - 1, a.subject, a.headers, a.payload
         from @extschema@.receive_alone(subjects[i], payloads[i], meta[i]) as a;
     end loop;
+    perform @extschema@.drop_dead_letters();
 end
 $$;
 
@@ -297,7 +298,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select @extschema@.keep_dead_letter(
         bridge_put_aside.subject, bridge_put_aside.payload, bridge_put_aside.meta, 'SGV03', bridge_put_aside.error
-    )
+    ), @extschema@.drop_dead_letters()
 $$;
 
 comment on function @extschema@.bridge_put_aside(text, bytea, jsonb, text)

@@ -86,11 +86,9 @@ comment on column @extschema@.dead_letters.error is 'What was wrong with it.';
 create or replace function @extschema@.keep_dead_letter(
     subject text, payload bytea, meta jsonb, error_code text, error text, records integer default null
 ) returns void
-language plpgsql security definer
+language sql security definer
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
-begin
     insert into @extschema@.dead_letter as d (subject, payload, meta, error_code, error, records)
     values (
         keep_dead_letter.subject, keep_dead_letter.payload, coalesce(keep_dead_letter.meta, '{}'),
@@ -99,13 +97,11 @@ begin
     on conflict (subject, sha256(payload)) do update set
         received_at = now(), meta = excluded.meta, error_code = excluded.error_code, error = excluded.error,
         records = excluded.records;
-    perform @extschema@.drop_dead_letters();
-end
 $$;
 
 comment on function @extschema@.keep_dead_letter(text, bytea, jsonb, text, text, integer)
-is 'Keeps a message that could not be applied, with its error; the same message coming again is the same dead letter. Where there '
-'are too many, see drop_dead_letters(), older ones give way.';
+is 'Keeps a message that could not be applied, with its error; the same message coming again is the same dead letter. Who has kept '
+'some calls drop_dead_letters().';
 
 create or replace function @extschema@.drop_dead_letters() returns void
 language plpgsql security definer
@@ -115,6 +111,9 @@ as $$
 declare
     surplus bigint;
 begin
+    if (select count(*) <= 100 and coalesce(sum(octet_length(d.payload)), 0) <= 2000000 from @extschema@.dead_letter d) then
+        return;
+    end if;
     with kept as (
         select
             d.dead_letter_id,

@@ -17,7 +17,7 @@ is 'A regular expression for one character that is not seen as itself: control c
 'direction-changing, tags), line separators, and what Unicode ignores by default, variation selectors among them.';
 
 create or replace function @extschema@.printable(value text, max_length integer default 100) returns text
-language plpgsql immutable parallel safe
+language plpgsql immutable parallel safe security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -26,7 +26,8 @@ begin
     return case
         when shown ~ @extschema@.hidden_characters() then (
             select string_agg(case
-                when c.value ~ @extschema@.hidden_characters() then format('<U+%s>', lpad(upper(to_hex(ascii(c.value))), 4, '0'))
+                when c.value ~ @extschema@.hidden_characters() then format('<U+%s>',
+                    lpad(upper(to_hex(ascii(c.value))), case when ascii(c.value) > 65535 then 6 else 4 end, '0'))
                 else c.value
             end, '' order by c.n)
             from regexp_split_to_table(shown, '') with ordinality as c (value, n)
@@ -276,6 +277,9 @@ begin
     if cardinality(tags) > max_tags then
         return @extschema@.refuse('54000', format('there are %s tags, the limit is %s', cardinality(tags), max_tags),
             'Keep the tags that people search by.');
+    end if;
+    if array_ndims(tags) > 1 then
+        return @extschema@.refuse('22023', 'tags are lists of tags', 'Pass one list of tags.');
     end if;
     foreach tag in array coalesce(tags, '{}') loop
         if tag is null or octet_length(tag) not between 1 and 128 then

@@ -68,7 +68,8 @@ as $$
 begin
     if coalesce(body -> field, 'null') = 'null' then
         return null;
-    elsif jsonb_typeof(body -> field) = 'number' and (body -> field)::numeric between 0 and @extschema@.greatest_number() then
+    elsif jsonb_typeof(body -> field) = 'number' and body ->> field ~ '^[0-9]{1,16}$'
+        and (body -> field)::bigint <= @extschema@.greatest_number() then
         return (body -> field)::bigint;
     end if;
     raise exception using errcode = 'invalid_parameter_value',

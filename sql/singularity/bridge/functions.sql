@@ -193,6 +193,7 @@ exception when others then
         raise;
     end if;
     perform singularity.keep_dead_letter('reply to ' || message_id, payload, null, sqlstate, sqlerrm),
+        singularity.drop_dead_letters(),
         singularity.retry_request(message_id);
 end
 $$;
