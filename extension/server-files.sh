@@ -62,7 +62,7 @@ find_interpreter() { # another version than PL/Python's could not load the packa
 
 made_from() {
     "$SERVER_PYTHON" -VV
-    sha256sum extension/server-files.sh $REQUIREMENTS python/singularity_plpy/*.py
+    sha256sum extension/server-files.sh $REQUIREMENTS python/singularity_plpy/*.py python/singularity_plpy/*.yml
 }
 
 install_packages() {

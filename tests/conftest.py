@@ -14,12 +14,14 @@ from typing import Any
 import psycopg
 import pytest
 from pytest_postgresql import factories
+from tests.kit.memory import work_in_memory
 from tests.kit.pair import Authority, Instance
 
 from singularity_lab import Cluster, Database, Lab
 from singularity_lab.process import forget_foreign_servers
 
 forget_foreign_servers()  # before anything connects
+work_in_memory()  # before anything starts
 
 
 @pytest.fixture(scope="session")

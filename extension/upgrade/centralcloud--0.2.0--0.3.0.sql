@@ -1,6 +1,8 @@
 -- functions that are gone or changed their signature
 drop function if exists centralcloud.bridge_lock_key();
+drop function if exists centralcloud.answer(jsonb);
 drop function if exists centralcloud.bridge_outgoing(text, integer);
+drop function if exists centralcloud.changes(jsonb);
 drop function if exists centralcloud.check_content(jsonb);
 drop function if exists centralcloud.check_name(text);
 drop function if exists centralcloud.check_scoring();
@@ -25,10 +27,14 @@ drop function if exists centralcloud.published_in(text, jsonb);
 drop function if exists centralcloud.read_contributions(text[], jsonb[]);
 drop function if exists centralcloud.receipt_records(jsonb);
 drop function if exists centralcloud.register_instances(text[], jsonb[]);
+drop function if exists centralcloud.plan_filter(text, text, text[], centralcloud.level);
 drop function if exists centralcloud.score_documents(bigint[], sparsevec, vector, text);
 drop function if exists centralcloud.take_queued_messages(integer);
 drop function if exists centralcloud.unapplied_trouble();
 drop function if exists centralcloud.status();
+drop function if exists centralcloud.search_documents(
+    text, text, text, text[], centralcloud.level, vector, text, integer
+);
 drop function if exists centralcloud.store_contributions(centralcloud.incoming[]);
 drop function if exists centralcloud.verdicts(centralcloud.incoming[]);
 
@@ -54,7 +60,16 @@ create type centralcloud.incoming as (
     twin boolean
 );
 
+-- include centralcloud/access/tables.sql
+
 alter table centralcloud.holding rename column withdrawn_through to withdrawn_up_to;
+
+-- what is withdrawn keeps no summary and tags
+update centralcloud.contribution as c set summary = null, tags = '{}'
+from centralcloud.holding as h
+where h.artifact_id = c.artifact_id and h.instance_id = c.instance_id and c.version <= h.withdrawn_up_to;
+comment on column centralcloud.contribution.summary is 'Its summary under that version; null when it is withdrawn.';
+comment on column centralcloud.contribution.tags is 'Its tags under that version; empty when it is withdrawn.';
 
 -- of several documents that of the greatest version is in force; of those that are there it is not known yet
 alter table centralcloud.document add column version bigint not null default -1;
@@ -103,6 +118,59 @@ comment on column centralcloud.instance.enrolled_by is 'Who enrolled it; null wh
 comment on column centralcloud.instance.retired_at is 'When it was retired: nothing of it is heard since, and its outcomes do not count.';
 comment on column centralcloud.instance.retired_because is 'Why it was retired, for people.';
 
+alter table centralcloud.instance
+    add column credential text unique,
+    add column next_credential text unique;
+comment on column centralcloud.instance.credential
+is 'Public nkey of the NATS user it speaks by, see set_credential(); null while it has none.';
+comment on column centralcloud.instance.next_credential is 'A second one, valid as well while the key is changed.';
+
+alter table centralcloud.topic add column change bigint not null default 0;
+create index topic_change on centralcloud.topic (change);
+comment on column centralcloud.topic.change is 'Number of its last change among the changes of all topics, see publisher.changes.';
+alter table centralcloud.publisher add column changes bigint not null default 0;
+alter table centralcloud.publisher add column changes_sent bigint not null default 0;
+comment on column centralcloud.publisher.changes is 'How often topics have changed, over all of them: the number of the last change.';
+comment on column centralcloud.publisher.changes_sent is 'That number as the last heartbeat told it.';
+
+-- include centralcloud/quotas/tables.sql
+
+-- what the instances take that are there already
+insert into centralcloud.spoken_topic (instance_id, namespace, kind)
+select distinct s.instance_id, a.namespace, a.kind
+from (
+    select h.instance_id, h.artifact_id from centralcloud.holding as h
+    union
+    select e.instance_id, e.artifact_id from centralcloud.evidence as e
+) as s
+inner join centralcloud.artifact as a on s.artifact_id = a.artifact_id;
+
+insert into centralcloud.consumption (instance_id, artifacts, topics, bytes)
+select
+    s.instance_id,
+    count(distinct s.artifact_id),
+    (select count(*) from centralcloud.spoken_topic as t where t.instance_id = s.instance_id),
+    sum(s.bytes)
+from (
+    select h.instance_id, h.artifact_id, 200 as bytes from centralcloud.holding as h
+    union all
+    select e.instance_id, e.artifact_id, 200 from centralcloud.evidence as e
+    union all
+    select
+        c.instance_id,
+        c.artifact_id,
+        200 + case
+            when c.version > coalesce(h.withdrawn_up_to, 0)
+                then coalesce(octet_length(v.content::text), 0) + coalesce(octet_length(c.summary), 0)
+                    + octet_length(array_to_string(c.tags, ''))
+            else 0
+        end
+    from centralcloud.contribution as c
+    left join centralcloud.holding as h on c.artifact_id = h.artifact_id and c.instance_id = h.instance_id
+    left join centralcloud.variant as v on c.artifact_id = v.artifact_id and c.variant = v.variant
+) as s
+group by s.instance_id;
+
 -- words
 comment on column centralcloud.artifact.tags is 'Tags of the winner.';
 comment on column centralcloud.contribution.tags is 'Its tags under that version.';
@@ -126,8 +194,6 @@ comment on column centralcloud.instance.session_id is 'Session of the bridge tha
 comment on column centralcloud.instance.session_since is 'When that session was first heard.';
 comment on column centralcloud.searchable.tags is 'Its tags.';
 comment on column centralcloud.variant.content is 'The content; null when nobody who contributed it still shares it.';
-comment on column centralcloud.variant.summary is 'The longest summary of those who contributed it.';
-comment on column centralcloud.variant.tags is 'All tags of those who contributed it.';
 comment on table centralcloud.contribution
 is 'Every variant that an instance ever contributed; content stays while one of them is not withdrawn.';
 comment on table centralcloud.publisher is 'The publisher: one row, none before the first bridge.';
@@ -139,9 +205,38 @@ comment on column centralcloud.bridge_state.connection
 is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';
 
 -- the bridge's place
-alter table centralcloud.bridge_state add column pid integer, add column backend_start timestamptz;
+alter table centralcloud.bridge_state
+    add column pid integer, add column backend_start timestamptz, add column remote boolean;
 comment on column centralcloud.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';
 comment on column centralcloud.bridge_state.backend_start is 'When that process began: no other has both.';
+comment on column centralcloud.bridge_state.remote
+is 'Whether its NATS server is beyond this machine; null from a bridge before 0.3.';
+
+-- each group has one voice, and a trust
+drop function if exists centralcloud.scores(uuid[]);
+-- include centralcloud/scoring/tables.sql
+insert into centralcloud.reputation (group_name, trust, set_by, set_at, reason)
+select i.group_name, min(i.trust), current_user, now(), 'set before 0.3' from centralcloud.instance as i
+where i.trust < 1 group by i.group_name;
+alter table centralcloud.instance drop column trust;
+comment on column centralcloud.instance.group_name
+is 'The group it counts in: a group has one voice, see centralcloud.reputation for its trust.';
+alter table centralcloud.variant add column weight double precision not null default 0;
+alter table centralcloud.variant add column vouching bigint not null default 0;
+alter table centralcloud.artifact add column vouching bigint not null default 0;
+comment on column centralcloud.variant.summary
+is 'The summary that most trust stands behind, of those who contributed it.';
+comment on column centralcloud.variant.tags is 'The tags that came with that summary.';
+comment on column centralcloud.variant.holders is 'Groups that hold it.';
+comment on column centralcloud.variant.groups is 'Groups with outcomes.';
+comment on column centralcloud.variant.confidence is 'Lower bound of the success rate, 0 to 1, see explain_confidence().';
+comment on column centralcloud.variant.weight is 'Weight of all voices about it: how much evidence there is.';
+comment on column centralcloud.variant.vouching is 'Groups whose outcomes were successes at least by half.';
+comment on column centralcloud.artifact.holders is 'Groups that hold the winner.';
+comment on column centralcloud.artifact.vouching is 'Groups that vouch for the winner.';
+-- everything is scored by the new rules; the first tick finds the active groups, as it does for each new day
+delete from centralcloud.setting where name = 'scored_as_of';
+insert into centralcloud.unscored (artifact_id) select a.artifact_id from centralcloud.artifact as a on conflict do nothing;
 
 alter table centralcloud.dead_letter add column records integer;
 comment on column centralcloud.dead_letter.error_code is 'SQLSTATE of the error, of the first record that failed.';

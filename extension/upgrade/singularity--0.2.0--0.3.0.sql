@@ -7,8 +7,10 @@ drop function if exists singularity.check_name(text);
 drop function if exists singularity.check_summary(text);
 drop function if exists singularity.check_tags(text[]);
 drop function if exists singularity.check_token(text, text);
+drop function if exists singularity.copies_in(text, text);
 drop function if exists singularity.delete_documents(uuid[], uuid[]);
 drop function if exists singularity.evidence_may_leave(uuid, bigint);
+drop function if exists singularity.forgotten_in(text, text);
 drop function if exists singularity.index_artifacts(uuid[], boolean);
 drop function if exists singularity.index_documents(uuid[], singularity.searchable[], boolean);
 drop function if exists singularity.is_shared(uuid);
@@ -23,6 +25,10 @@ drop function if exists singularity.record_to_send(uuid, text, uuid);
 drop function if exists singularity.refresh_copies(text, jsonb, text);
 drop function if exists singularity.resend_lost_shipments();
 drop function if exists singularity.retry_set_aside();
+drop function if exists singularity.plan_filter(text, text, text[], singularity.level);
+drop function if exists singularity.search_documents(
+    text, text, text, text[], singularity.level, vector, text, integer
+);
 drop function if exists singularity.score_documents(bigint[], sparsevec, vector, text);
 drop function if exists singularity.status();
 drop function if exists singularity.store_rows(jsonb, text, boolean);
@@ -51,6 +57,7 @@ revoke all on all routines in schema singularity from singularity_reader, singul
 -- include shared/wire/tables.sql
 -- include singularity/seals/tables.sql
 -- include shared/signing/tables.sql
+-- include singularity/sharing/tables.sql
 
 alter table singularity.holding rename column withdrawn_through to withdrawn_up_to;
 alter table singularity.reconciliation rename column taken_back to restored;
@@ -97,9 +104,47 @@ where h.variant is not null and not exists (
     where t.artifact_id = h.artifact_id and t.version > h.version and t.variant is null
 );
 
+create table singularity.unwanted_copy (
+    artifact_id uuid primary key,
+    namespace text not null,
+    kind text not null,
+    revision bigint not null
+);
+
+create index unwanted_copy_topic on singularity.unwanted_copy (namespace, kind);
+
+comment on table singularity.unwanted_copy
+is 'What the authority told of and was not kept, since it was forgotten here: for comparisons with the authority.';
+comment on column singularity.unwanted_copy.artifact_id is 'Id of the artifact.';
+comment on column singularity.unwanted_copy.namespace is 'Namespace of the artifact.';
+comment on column singularity.unwanted_copy.kind is 'Kind of the artifact.';
+comment on column singularity.unwanted_copy.revision is 'The revision that came last.';
+
+select pg_catalog.pg_extension_config_dump('singularity.unwanted_copy', '');
+
+-- what was forgotten everywhere, or withdrawn, before contents took their summaries and tags with them
+update singularity.holding as h set summary = null, tags = '{}', embedding = null, contract = null
+where h.variant is not null and h.content is null;
+
 alter table singularity.authority add column public_key text;
 comment on column singularity.authority.public_key
 is 'The key that the authority signs with, an nkey: from its first welcome, or from trust_authority(). Null before.';
+
+alter table singularity.topic add column epoch text;
+comment on column singularity.topic.epoch is 'The authority''s epoch in which its head was last asked for; of another one it is asked again.';
+alter table singularity.authority add column changes bigint;
+alter table singularity.authority add column changes_known bigint;
+alter table singularity.authority add column heads_asked_at timestamptz;
+alter table singularity.authority add column synced_at timestamptz;
+alter table singularity.authority add column paused_until timestamptz;
+comment on column singularity.authority.changes is 'How often the authority''s topics have changed, as the last heartbeat told it.';
+comment on column singularity.authority.changes_known
+is 'Up to which of these changes the heads of watched topics are known here; null before the first heartbeat of an epoch, and '
+'from an authority before 0.3.';
+comment on column singularity.authority.heads_asked_at is 'When heads were last asked for; null when no request is under way.';
+comment on column singularity.authority.synced_at is 'When all of these changes were last known here.';
+comment on column singularity.authority.paused_until
+is 'Until when nothing is asked but questions, since the authority said that there were too many requests; null for no pause.';
 
 -- words
 comment on column singularity.authority.session_id
@@ -111,6 +156,7 @@ comment on column singularity.document.tags is 'Tags of the artifact.';
 comment on column singularity.evidence.incarnation is 'The incarnation in which it was used.';
 comment on column singularity.holding.incarnation
 is 'The incarnation in which it was learned; null when it was restored from the authority.';
+comment on column singularity.holding.summary is 'What it is, in a sentence; null when it was forgotten everywhere.';
 comment on column singularity.holding.tags is 'Tags, sorted.';
 comment on column singularity.identity.incarnation
 is 'One unbroken life of the database: a restored or copied one begins another.';
@@ -130,12 +176,25 @@ comment on column singularity.bridge_state.connection
 is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';
 
 -- the bridge's place
-alter table singularity.bridge_state add column pid integer, add column backend_start timestamptz;
+alter table singularity.bridge_state
+    add column pid integer, add column backend_start timestamptz, add column remote boolean;
 comment on column singularity.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';
 comment on column singularity.bridge_state.backend_start is 'When that process began: no other has both.';
+comment on column singularity.bridge_state.remote
+is 'Whether its NATS server is beyond this machine; null from a bridge before 0.3.';
 
 alter table singularity.question add column asked_by name not null default session_user;
 comment on column singularity.question.asked_by is 'The login that asked it.';
+alter table singularity.question add column findings jsonb;
+comment on column singularity.question.findings
+is 'Why it was not sent but closed: an array of objects with rule and place; null for what may be sent.';
+
+-- how many groups teach a central copy and vouch for it
+alter table singularity.central_copy add column holders bigint, add column vouching bigint;
+comment on column singularity.central_copy.holders is 'Groups that taught it; null from an authority before 0.3.';
+comment on column singularity.central_copy.vouching
+is 'Groups whose outcomes were successes at least by half; null from an authority before 0.3.';
+comment on column singularity.ranked_knowledge.score is 'Rank in this recall, 0 to 1: relevance, moved by confidence, see score().';
 
 alter table singularity.dead_letter add column records integer;
 comment on column singularity.dead_letter.error_code is 'SQLSTATE of the error, of the first record that failed.';

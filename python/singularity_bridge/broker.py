@@ -19,8 +19,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from singularity_bridge.addresses import without_password
 from singularity_bridge.errors import BrokerLost, FatalError, describe, one_line
-from singularity_bridge.settings import Settings, without_password
+from singularity_bridge.settings import Settings
 from singularity_bridge.signing import Keyring
 
 CONNECT_TIMEOUT_S = 5
@@ -31,7 +32,7 @@ POLL_S = 0.005
 BUFFERED_BYTES = 4 * 1024 * 1024
 MAX_SUBJECT_BYTES = 2048
 NO_RESPONDERS = "503"
-OLDEST_SERVER = "2.11.15"
+OLDEST_SERVER = "2.12.0"
 
 _REFUSALS = (
     "authorization violation",

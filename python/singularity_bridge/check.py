@@ -4,7 +4,8 @@ It changes nothing: it attaches to no database, makes no stream and sends no mes
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 import psycopg
@@ -19,15 +20,18 @@ from singularity_bridge.settings import Settings
 
 _KNOWS = "select pg_catalog.to_regprocedure(pg_catalog.format('%%I.%%s', %s::text, %s::text)) is not null"
 
+_PERMISSIONS = "Load what centralcloud.nats_permissions() prints into the NATS server, see operation.md."
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report; `mend` says what to do when it is not right."""
+    """One line of the report; `mend` says what to do when it is not right, or where it is only a warning."""
 
     right: bool
     what: str
     details: str
     mend: str = ""
+    warning: bool = False
 
 
 async def check(settings: Settings) -> AsyncIterator[Finding]:
@@ -121,9 +125,15 @@ async def _check_nats(settings: Settings, plan: Plan) -> AsyncIterator[Finding]:
     try:
         await broker.connect(settings)
         yield _check_version(broker)
+        if settings.cleartext_urls:
+            details = f"everything goes unencrypted to {', '.join(settings.cleartext_urls)}"
+            mend = "Use tls:// (NATS_URL), with --tls-ca where your own authority signed the server's certificate."
+            yield Finding(True, "TLS", details, mend, warning=True)
         async for finding in _check_jetstream(broker, plan):
             yield finding
         yield await _check_permissions(broker, plan)
+        if plan.probes.must_not_publish:
+            yield await _check_denials(broker, plan, bool(settings.remote_urls))
     except FatalError as error:
         yield Finding(False, "NATS", error.message, error.hint)
     except BrokerLost as error:
@@ -145,6 +155,10 @@ def _check_version(broker: Broker) -> Finding:
 async def _check_jetstream(broker: Broker, plan: Plan) -> AsyncIterator[Finding]:
     for stream in plan.nats.streams:
         yield await _check_stream(broker, stream)
+        if await _is_lenient(broker, stream):
+            mend = "Configure jetstream { strict: true } in the NATS server, which is its default."
+            details = "not strict: who names its API as the place for an answer has the rights of who answers"
+            yield Finding(False, "JetStream", details, mend)
     if not plan.nats.streams:
         try:
             await jetstream.request(broker, "INFO")
@@ -179,8 +193,16 @@ async def _check_stream(broker: Broker, plan: StreamPlan) -> Finding:
     return Finding(True, what, f"{state['messages']} messages, {state['bytes']} bytes")
 
 
+async def _is_lenient(broker: Broker, plan: StreamPlan) -> bool:
+    """Say whether JetStream takes a request that it does not understand."""
+    with contextlib.suppress(JetStreamError):
+        await jetstream.request(broker, f"STREAM.INFO.{plan.name}", {"singularity": "check"})
+        return True
+    return False
+
+
 async def _check_permissions(broker: Broker, plan: Plan) -> Finding:
-    """Subscribe to everything and to an inbox; the server complains of what it does not permit."""
+    """Subscribe to everything and to an inbox, and publish; the server complains of what it does not permit."""
     service = plan.nats.service
     subjects = {*plan.subscriptions, *(subject for _, subject in (service.endpoints if service else ()))}
     for subject in sorted(subjects):
@@ -188,12 +210,45 @@ async def _check_permissions(broker: Broker, plan: Plan) -> Finding:
             await broker.subscribe(subject, _ignore)
         except UnsendableError as error:
             broker.denied.append(f"{subject}: {error}")
+    await _probe(broker, plan.probes.may_publish)
+    if broker.denied:
+        return Finding(False, "permissions", "; ".join(broker.denied), _PERMISSIONS)
+    published = len(plan.probes.may_publish)
+    details = f"{len(subjects)} subjects can be subscribed to, {published} published to"
+    return Finding(True, "permissions", details)
+
+
+async def _check_denials(broker: Broker, plan: Plan, remote: bool) -> Finding:
+    """Try what this user must not do: to speak and listen in the name of others, and to empty the stream."""
+    probes = plan.probes
+    broker.denied.clear()
+    for subject in probes.must_not_subscribe:
+        await broker.subscribe(subject, _ignore)
+    await _probe(broker, probes.must_not_publish)
+    tried = [
+        *(("publish", subject) for subject in probes.must_not_publish),
+        *(("subscription", subject) for subject in probes.must_not_subscribe),
+    ]
+    permitted = [
+        f"{verb} to {subject}"
+        for verb, subject in tried
+        if not any(f'{verb} to "{subject.lower()}"' in text for text in broker.denied)
+    ]
+    what = "others' subjects"
+    if not permitted:
+        return Finding(True, what, f"{len(tried)} subjects that are not this user's are denied")
+    if len(permitted) < len(tried):
+        return Finding(False, what, f"permitted and must not be: {'; '.join(permitted)}", _PERMISSIONS)
+    details = "this NATS server lets everybody who reaches it speak as anybody and read everything"
+    return Finding(not remote, what, details, _PERMISSIONS, warning=not remote)
+
+
+async def _probe(broker: Broker, subjects: Iterable[str]) -> None:
+    """Publish what nobody takes for a message: no stream has that name, and the JetStream API wants JSON."""
+    for subject in subjects:
+        await broker.publish(subject, b"{", {"Nats-Expected-Stream": "singularity check"})
     await broker.flush()
     await asyncio.sleep(0)
-    if broker.denied:
-        mend = "Give this user the permissions that the README's chapter on NATS lists."
-        return Finding(False, "permissions", "; ".join(broker.denied), mend)
-    return Finding(True, "permissions", f"{len(subjects)} subjects can be subscribed to")
 
 
 async def _ignore(_: object) -> None:

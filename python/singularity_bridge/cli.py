@@ -40,6 +40,13 @@ def _connection_options(command: Callable[..., None]) -> Callable[..., None]:
         "--tls-ca", envvar="NATS_CA", show_envvar=True, type=_FILE,
         help="Certificates that the NATS server's must be signed by; demands TLS.",
     )  # fmt: skip
+    @click.option(
+        "--tls-cert", envvar="NATS_CERT", show_envvar=True, type=_FILE,
+        help="Certificate to show to a NATS server that wants one (mutual TLS); demands TLS.",
+    )  # fmt: skip
+    @click.option(
+        "--tls-key", envvar="NATS_KEY", show_envvar=True, type=_FILE, help="Key of that certificate."
+    )
     @click.option("--extension", help="singularity or centralcloud, where a database has both.")
     @functools.wraps(command)
     def with_settings(*, nats: str, **options: Any) -> None:
@@ -80,11 +87,15 @@ def check_command(settings: Settings) -> None:
 async def _print_findings(settings: Settings) -> bool:
     all_right = True
     async for finding in check(settings):
-        verdict = click.style("ok    ", fg="green") if finding.right else click.style("FAILED", fg="red")
+        verdict = click.style("FAILED", fg="red")
+        if finding.right:
+            verdict = (
+                click.style("warn  ", fg="yellow") if finding.warning else click.style("ok    ", fg="green")
+            )
         click.echo(f"{verdict}  {finding.what}: {finding.details}")
-        if not finding.right:
-            all_right = False
+        if finding.warning or not finding.right:
             click.echo(f"        -> {finding.mend}")
+        all_right = all_right and finding.right
     return all_right
 
 

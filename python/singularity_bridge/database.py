@@ -6,7 +6,7 @@ Every call is one statement in autocommit mode: its transaction is committed whe
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, Self
 
@@ -74,6 +74,9 @@ _PRIVILEGES = """
 """
 
 
+_LIMIT = "select pg_catalog.set_config('statement_timeout', %s, true)"
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One message to send. `via` is 'stream', 'publish' or 'request'; the timeout is that of the answer."""
@@ -97,11 +100,20 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A core message to publish after received messages were applied."""
+    """A core message to publish after received messages were applied.
 
+    Without a subject it says of a message that it is not applied yet and to be delivered again after the delay.
+    """
+
+    message: int
     subject: str
     headers: dict[str, str]
     payload: bytes
+
+    @property
+    def delay_s(self) -> float:
+        """How long the message has to wait; 0 when it was applied."""
+        return 0.0 if self.subject else float(self.headers["delay_ms"]) / 1000
 
 
 async def connect(conninfo: str) -> Connection:
@@ -329,7 +341,7 @@ class Database:
     async def receive(self, messages: Sequence[Incoming]) -> list[Publication]:
         """Apply messages in one transaction; returns what to publish now that it is committed."""
         columns = sql.SQL(
-            "select subject, headers, payload from {}(%s::text[], %b::bytea[], %s::text[]::jsonb[])"
+            "select message, subject, headers, payload from {}(%s::text[], %b::bytea[], %s::text[]::jsonb[])"
         )
         statement = columns.format(sql.Identifier(self._schema, "bridge_receive"))
         parameters = (
@@ -338,7 +350,10 @@ class Database:
             [json.dumps(message.meta) for message in messages],
         )
         rows = await self._rows(statement, parameters)
-        return [Publication(subject, _texts(headers), payload or b"") for subject, headers, payload in rows]
+        return [
+            Publication(message, subject or "", _texts(headers), payload or b"")
+            for message, subject, headers, payload in rows
+        ]
 
     async def put_aside(self, message: Incoming, error: str) -> bool:
         """Have a message kept unread that failed too often; an extension before 0.3 cannot."""
@@ -348,12 +363,15 @@ class Database:
         await self._rows(call(self._schema, "bridge_put_aside", len(parameters)), parameters)
         return True
 
-    async def serve(self, request: Incoming) -> bytes | None:
-        """Return the answer to a service request, None when it is not to be answered."""
+    async def serve(self, request: Incoming, timeout_s: float) -> bytes | None:
+        """Return the answer to a service request, None when it is not to be answered.
+
+        After the time it ends with psycopg.errors.QueryCanceled.
+        """
         parameters: list[object] = [request.subject, request.payload]
         if self._signing:
             parameters.append(Jsonb(request.meta))
-        rows = await self._rows(call(self._schema, "bridge_serve", len(parameters)), parameters)
+        rows = await self._rows(call(self._schema, "bridge_serve", len(parameters)), parameters, timeout_s)
         answer = rows[0][0]
         return None if answer is None else bytes(answer)
 
@@ -364,11 +382,16 @@ class Database:
         statement = call(self._schema, "bridge_signing_keys", 0, "signing_key_id, seed")
         return [(number, bytes(seed)) for number, seed in await self._rows(statement, [])]
 
-    async def _rows(self, statement: sql.Composed, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+    async def _rows(
+        self, statement: sql.Composed, parameters: Sequence[object], timeout_s: float | None = None
+    ) -> list[tuple[Any, ...]]:
         try:
-            async with self._pool.connection() as connection:
+            async with self._pool.connection() as connection, AsyncExitStack() as stack:
                 # Binary results: bytea comes as it is instead of twice as long in hex.
                 cursor = connection.cursor(binary=True)
+                if timeout_s is not None:
+                    await stack.enter_async_context(connection.transaction())
+                    await cursor.execute(_LIMIT, [f"{timeout_s * 1000:.0f}"])
                 await cursor.execute(statement, parameters)
                 return await cursor.fetchall()
         except PoolTimeout as error:

@@ -108,7 +108,8 @@ class DatabaseSession:
     async def _tick(self, database: Database) -> None:
         forged = self._keyring.forged
         signing = {"public_keys": self._keyring.public_keys, "forged": forged}
-        revision, troubles = await database.tick({"bridge_version": VERSION, **signing, **self._state()})
+        about = {"bridge_version": VERSION, "remote": bool(self._settings.remote_urls)}
+        revision, troubles = await database.tick({**about, **signing, **self._state()})
         self._keyring.forged -= forged
         self._tell(troubles)
         if revision != self._plan.revision:

@@ -93,10 +93,13 @@ async def consumer_info(broker: Broker, plan: ConsumerPlan) -> dict[str, Any]:
 
 
 def _stream_config(plan: StreamPlan) -> dict[str, Any]:
+    shared = plan.max_messages_per_subject > 0
     return {
         "name": plan.name,
         "subjects": list(plan.subjects),
         "discard": plan.discard,
+        **({"discard_new_per_subject": True} if shared else {}),
+        "max_msgs_per_subject": plan.max_messages_per_subject,
         "max_bytes": plan.max_bytes,
         "duplicate_window": int(plan.duplicate_window_s * _NANOSECOND),
     }

@@ -113,6 +113,8 @@ class NatsSession:
             logger.warning(
                 "the NATS server is too old", version=self._broker.server_version, oldest=OLDEST_SERVER
             )
+        if cleartext := self._settings.cleartext_urls:
+            logger.warning("everything goes unencrypted: use tls://", servers=cleartext)
         await self._streams.prepare()
         await self._subscriptions.follow(self._subjects)
         if self._service:

@@ -27,6 +27,7 @@ class StreamPlan:
     retention: str
     discard: str
     max_bytes: int
+    max_messages_per_subject: int
     duplicate_window_s: float
 
 
@@ -45,12 +46,13 @@ class ConsumerPlan:
 class ServicePlan:
     """A NATS micro service; `endpoints` are pairs of name and subject.
 
-    Errors are told only to reply subjects that begin with `reply_prefix`.
+    A request may take `timeout_s`; errors are told only to reply subjects that begin with `reply_prefix`.
     """
 
     name: str
     version: str
     description: str
+    timeout_s: float
     endpoints: tuple[tuple[str, str], ...]
     reply_prefix: str
 
@@ -65,6 +67,15 @@ class NatsPlan:
     streams: tuple[StreamPlan, ...]
     consumers: tuple[ConsumerPlan, ...]
     service: ServicePlan | None
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """Subjects by which permissions are tried: what may be published, and what must not be."""
+
+    may_publish: tuple[str, ...]
+    must_not_publish: tuple[str, ...]
+    must_not_subscribe: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,7 @@ class Plan:
     subscriptions: frozenset[str]
     signing_keys: str
     nats: NatsPlan
+    probes: Probes
 
 
 def parse(document: dict[str, Any]) -> Plan:
@@ -102,6 +114,7 @@ def parse(document: dict[str, Any]) -> Plan:
             subscriptions=frozenset(document.get("subscriptions") or ()),
             signing_keys=document.get("signing_keys") or "",
             nats=_nats(document),
+            probes=_probes(document.get("probes") or {}),
         )
     except (KeyError, TypeError) as error:
         raise FatalError(
@@ -126,6 +139,14 @@ def _nats(document: dict[str, Any]) -> NatsPlan:
     )
 
 
+def _probes(document: dict[str, Any]) -> Probes:
+    return Probes(
+        may_publish=tuple(document.get("may_publish") or ()),
+        must_not_publish=tuple(document.get("must_not_publish") or ()),
+        must_not_subscribe=tuple(document.get("must_not_subscribe") or ()),
+    )
+
+
 def _stream(document: dict[str, Any]) -> StreamPlan:
     return StreamPlan(
         name=document["name"],
@@ -134,6 +155,7 @@ def _stream(document: dict[str, Any]) -> StreamPlan:
         retention=document.get("retention", "limits"),
         discard=document.get("discard", "old"),
         max_bytes=document.get("max_bytes", -1),
+        max_messages_per_subject=document.get("max_messages_per_subject", -1),
         duplicate_window_s=document.get("duplicate_window_s", 120),
     )
 
@@ -153,6 +175,7 @@ def _service(document: dict[str, Any]) -> ServicePlan:
         name=document["name"],
         version=document["version"],
         description=document.get("description") or "",
+        timeout_s=document.get("timeout_ms", 10_000) / 1000,
         endpoints=tuple((endpoint["name"], endpoint["subject"]) for endpoint in document["endpoints"]),
         reply_prefix=document.get("reply_prefix") or "",
     )

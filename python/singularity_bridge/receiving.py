@@ -109,10 +109,16 @@ class Consumer:
             await asyncio.sleep(delay_s)
 
     async def _apply_part(self, messages: Sequence[Msg]) -> None:
-        batch = [one for msg in messages if (one := self._incoming(msg))]
-        publications = await self._database.receive(batch) if batch else []
-        await publish_all(self._broker, publications)
-        await self._puller.ack(messages)
+        authentic = [(msg, one) for msg in messages if (one := self._incoming(msg))]
+        publications = await self._database.receive([one for _, one in authentic]) if authentic else []
+        waiting: set[str] = set()
+        for found in publications:
+            if found.delay_s:
+                msg = authentic[found.message][0]
+                waiting.add(msg.reply)
+                await self._puller.nak([msg], found.delay_s)
+        await publish_all(self._broker, [found for found in publications if not found.delay_s])
+        await self._puller.ack([msg for msg in messages if msg.reply not in waiting])
         self._wake()
 
     async def _put_aside(self, messages: Sequence[Msg], error: psycopg.Error) -> bool:
@@ -152,6 +158,7 @@ class Consumer:
             stream_created=state.created if state else None,
             sequence=place.sequence.stream,
             deliveries=place.num_delivered,
+            may_wait=True,
         )
 
     async def _recover(self, error: JetStreamError) -> None:

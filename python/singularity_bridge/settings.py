@@ -3,14 +3,15 @@
 import os
 import ssl
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import nkeys
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
+from singularity_bridge.addresses import check_nats_urls, parse_dsn, without_password
 from singularity_bridge.errors import FatalError
 
 DEFAULT_NATS_URL = "nats://127.0.0.1:4222"
@@ -37,6 +38,8 @@ class Settings:
     creds: Path | None = None
     nkey: Path | None = None
     tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     extension: str | None = None
 
     def conninfo(self) -> str:
@@ -44,12 +47,7 @@ class Settings:
 
         Raises FatalError when the dsn cannot be understood.
         """
-        try:
-            given = conninfo_to_dict(self.dsn)
-        except psycopg.ProgrammingError as error:
-            raise FatalError(
-                f"the dsn is not a connection string: {error}", "See libpq's documentation."
-            ) from error
+        given = parse_dsn(self.dsn)
         defaults = {
             key: value
             for key, value in _DATABASE_DEFAULTS.items()
@@ -60,8 +58,9 @@ class Settings:
     def nats_options(self) -> dict[str, Any]:
         """Return the arguments of nats-py's connect that concern servers, credentials and TLS.
 
-        Raises FatalError when a file cannot be read or does not hold what it should.
+        Raises FatalError when a URL cannot be understood, or a file cannot be read or does not hold what it should.
         """
+        check_nats_urls(self.nats_urls)
         options: dict[str, Any] = {"servers": list(self.nats_urls), "tls": self._tls_context()}
         if self.creds:
             _check_creds(self.creds)
@@ -74,21 +73,46 @@ class Settings:
     @property
     def demands_tls(self) -> bool:
         """Tell whether a connection without TLS must be refused."""
-        return self.tls_ca is not None or any(url.startswith("tls://") for url in self.nats_urls)
+        files = (self.tls_ca, self.tls_cert, self.tls_key)
+        return any(files) or any(url.startswith("tls://") for url in self.nats_urls)
+
+    @property
+    def remote_urls(self) -> list[str]:
+        """The servers that are not on this machine, for people."""
+        return [without_password(url) for url in self.nats_urls if not _is_loopback(url)]
+
+    @property
+    def cleartext_urls(self) -> list[str]:
+        """The servers beyond this machine to which everything may go unencrypted, for people."""
+        return [] if self.demands_tls else self.remote_urls
 
     def _tls_context(self) -> ssl.SSLContext:
         try:
-            return ssl.create_default_context(cafile=self.tls_ca)
+            context = ssl.create_default_context(cafile=self.tls_ca)
         except (OSError, ssl.SSLError) as error:
             raise FatalError(
                 f"cannot use the certificates in {self.tls_ca}: {error}", "Check --tls-ca."
             ) from error
+        if self.tls_key and not self.tls_cert:
+            raise FatalError("there is a key for TLS and no certificate", "Pass --tls-cert (NATS_CERT) too.")
+        if self.tls_cert:
+            try:
+                # without a password, or OpenSSL asks the terminal for it
+                context.load_cert_chain(self.tls_cert, self.tls_key, password="")
+            except (OSError, ssl.SSLError) as error:
+                raise FatalError(
+                    f"cannot use the certificate in {self.tls_cert}: {error}",
+                    "Check --tls-cert and --tls-key: both in PEM, the key without a password.",
+                ) from error
+        return context
 
 
-def without_password(url: str) -> str:
-    """Return a NATS url for logs and messages: host and port only."""
-    parts = urlsplit(url if "://" in url else f"nats://{url}")
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url if "://" in url else f"nats://{url}").hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_creds(path: Path) -> None:

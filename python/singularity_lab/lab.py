@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from singularity_lab.bridge import Bridge
+from singularity_lab.credentials import Registry
 from singularity_lab.nats_server import NatsServer
 from singularity_lab.places import remove, scratch_folder
 from singularity_lab.postgres import Cluster
@@ -110,6 +111,7 @@ class Lab:
         self.logs = self.folder / "logs"
         self._parts = ExitStack()
         self._clusters: dict[str, Cluster] = {}
+        self._registries: dict[str, Registry] = {}
 
     def start(self, part: P) -> P:
         """Start a part and end it with the lab."""
@@ -123,10 +125,31 @@ class Lab:
             self._clusters[name] = self.start(cluster)
         return self._clusters[name]
 
-    def nats(self, name: str = "nats", *, configuration: str = "") -> NatsServer:
-        """Start a NATS server."""
-        folder = self.folder / name
-        return self.start(NatsServer(name, folder=folder, log=self._log(name), configuration=configuration))
+    def nats(
+        self, name: str = "nats", *, configuration: str = "", secure: bool = True, tls: bool = False
+    ) -> NatsServer:
+        """Start a NATS server that lets in whom the authority's registry names, or everybody unless `secure`."""
+        server = NatsServer(
+            name,
+            folder=self.folder / name,
+            log=self._log(name),
+            configuration=configuration,
+            secure=secure,
+            tls=tls,
+        )
+        self._registries[name] = Registry(server)
+        return self.start(server)
+
+    def registry(self, nats: NatsServer) -> Registry:
+        """Return who is admitted to a NATS server."""
+        return self._registries[nats.name]
+
+    def nats_options(self, database: Database, nats: NatsServer) -> list[str]:
+        """Return the options by which a bridge speaks for a database, which is admitted first where it must be."""
+        options = nats.bridge_options()
+        if nats.operator:
+            options += ["--nkey", str(self.registry(nats).admit(database).seed)]
+        return options
 
     def instance(self, name: str = "instance", *, cluster: Cluster | None = None) -> Database:
         """Create a database with the extension singularity and its login roles."""
@@ -135,6 +158,11 @@ class Lab:
     def authority(self, name: str = "authority", *, cluster: Cluster | None = None) -> Database:
         """Create a database with the extension centralcloud and its login roles."""
         return self._database(name, "centralcloud", cluster)
+
+    def readmit(self, bridge: Bridge, database: Database, nats: NatsServer) -> None:
+        """Give a database that is another instance now a NATS user of its own, and start its bridge with it."""
+        bridge.options = tuple(self.nats_options(database, nats))
+        bridge.restart()
 
     def bridge(
         self,
@@ -145,9 +173,14 @@ class Lab:
         options: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> Bridge:
-        """Start a bridge for a database, as its role `relay`; `nats` is a server or an URL."""
+        """Start a bridge for a database, as its role `relay`; `nats` is a server or an URL.
+
+        A secured server wants the authority's bridge first.
+        """
         name = name or f"bridge-{database.name}"
         url = nats if isinstance(nats, str) else nats.url
+        if not isinstance(nats, str):
+            options = [*self.nats_options(database, nats), *options]
         dsn = database.dsn(database.relay)
         bridge = Bridge(dsn, url, self._log(name), name=name, options=options, environment=environment)
         return self.start(bridge)

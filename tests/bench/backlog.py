@@ -62,7 +62,7 @@ class Machines:
 @contextmanager
 def _machines() -> Iterator[Machines]:
     with Lab() as lab:
-        nats = lab.nats()
+        nats = lab.nats(secure=False)
         authority = lab.authority("centralcloud", cluster=lab.cluster("authority"))
         authority_bridge = lab.bridge(authority, nats)
         contributor = lab.instance("contributor", cluster=authority.cluster)

@@ -33,7 +33,7 @@ def running_team(plain_tables: str = "") -> Iterator[Team]:
         production = lab.instance("production", cluster=lab.cluster("production"))
         authority = lab.authority("centralcloud", cluster=production.cluster)
         developer = lab.instance("developer", cluster=lab.cluster("developer"))
-        nats = lab.nats()
+        nats = lab.nats(secure=False)
         for database in (authority, production, developer):
             lab.bridge(database, nats)
         for database in (production, developer):

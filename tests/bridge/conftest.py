@@ -16,7 +16,7 @@ _numbers = itertools.count(1)
 def stand_in(cluster: Cluster, lab: Lab) -> Iterator[StandIn]:
     """Make a database on the shared server, and a NATS server of the test's own."""
     name = f"stand_in_{os.getpid()}_{next(_numbers)}"
-    database = StandIn(cluster, name, lab.nats(), lab)
+    database = StandIn(cluster, name, lab.nats(secure=False), lab)
     database.create()
     yield database
     cluster.drop_database(name)
@@ -32,7 +32,7 @@ def worker(stand_in: StandIn) -> StandIn:
 @pytest.fixture
 def own_servers(lab: Lab) -> StandIn:
     """Make a stand-in on a PostgreSQL server of its own, for tests that break it."""
-    database = StandIn(lab.cluster(tcp=True), "stand_in", lab.nats(), lab)
+    database = StandIn(lab.cluster(tcp=True), "stand_in", lab.nats(secure=False), lab)
     database.create()
     database.plan(streams=[STREAM], consumers=[CONSUMER], subscriptions=["news.a"], service=SERVICE)
     return database

@@ -102,7 +102,7 @@ def test_without_nats(stand_in: StandIn) -> None:
 
 
 def test_without_jetstream(stand_in: StandIn) -> None:
-    plain = stand_in.lab.nats("plain", configuration="jetstream: false")
+    plain = stand_in.lab.nats("plain", secure=False, configuration="jetstream: false")
     code, text = check(stand_in, url=plain.url)
     assert code == 1
     assert "FAILED  JetStream: " in text
@@ -116,7 +116,7 @@ def test_a_stream_that_somebody_else_must_make(stand_in: StandIn) -> None:
 
 
 def test_missing_permissions_and_credentials(stand_in: StandIn) -> None:
-    guarded = stand_in.lab.nats("guarded", configuration=NARROW)
+    guarded = stand_in.lab.nats("guarded", secure=False, configuration=NARROW)
     stand_in.plan(subscriptions=["news.a"])
     code, text = check(stand_in, url=guarded.url.replace("//", "//me:pw@"))
     assert (code, text.count("FAILED")) == (0, 0)
@@ -130,7 +130,7 @@ def test_missing_permissions_and_credentials(stand_in: StandIn) -> None:
 
 
 def test_an_old_nats_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    for version, old in (("2.10.29", True), ("2.11.14", True), ("2.11.15", False), ("2.15.0", False)):
+    for version, old in (("2.11.15", True), ("2.12.0", False), ("2.15.0", False)):
         monkeypatch.setattr(Broker, "server_version", version)
         broker = Broker.__new__(Broker)
         assert broker.server_is_old is old

@@ -57,6 +57,7 @@ def server_with_accounts(lab: Lab, account_limits: dict[str, Any]) -> tuple[Nats
     user_jwt = jwt(account, user, type="user", subs=-1, data=-1, payload=-1, pub={}, sub={})
     server = lab.nats(
         "accounts",
+        secure=False,
         configuration=f"jetstream: false\noperator: {jwt(operator, operator, type='operator')}\n"
         f"resolver: MEMORY\nresolver_preload: {{ {account.public_key.decode()}: {account_jwt} }}\n",
     )
@@ -72,7 +73,7 @@ def secured(lab: Lab, tmp_path: Path) -> tuple[NatsServer, Path]:
     files = ["-keyout", str(private_key), "-out", str(certificate)]
     subprocess.run([*command, *files], check=True, capture_output=True)
     tls = f'tls {{ cert_file: "{certificate}", key_file: "{private_key}" }}'
-    return lab.nats("secured", configuration=tls), certificate
+    return lab.nats("secured", secure=False, configuration=tls), certificate
 
 
 def test_a_credentials_file(stand_in: StandIn, tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_an_nkey(stand_in: StandIn, tmp_path: Path) -> None:
     users = f"authorization {{ users: [ {{ nkey: {pair.public_key.decode()} }} ] }}"
     file = tmp_path / "bridge.nk"
     file.write_text(seed + "\n")
-    server = stand_in.lab.nats("nkeys", configuration=users)
+    server = stand_in.lab.nats("nkeys", secure=False, configuration=users)
     stand_in.start("--nkey", str(file), url=server.url)
     assert stand_in.result(stand_in.send("publish", "news.a", b"x"))["ok"]
 
@@ -115,7 +116,7 @@ def test_tls_that_is_asked_for_is_not_done_without(stand_in: StandIn) -> None:
 
 
 def test_what_is_not_permitted_is_reported_at_once(stand_in: StandIn) -> None:
-    server = stand_in.lab.nats("narrow", configuration=NARROW)
+    server = stand_in.lab.nats("narrow", secure=False, configuration=NARROW)
     stand_in.plan(subscriptions=["secret.a", "news.a"])
     bridge = stand_in.start(url=server.url.replace("//", "//me:pw@"))
     result = stand_in.result(stand_in.send("request", "secret.a", b"?", timeout_ms=60_000), 5)

@@ -110,7 +110,7 @@ def test_a_file_that_is_not_there_or_not_what_it_should_be(
 
 
 def test_nats_refuses_the_credentials(stand_in: StandIn) -> None:
-    guarded = stand_in.lab.nats("guarded", configuration=GUARDED)
+    guarded = stand_in.lab.nats("guarded", secure=False, configuration=GUARDED)
     assert "NATS refuses these credentials" in dies(stand_in.bridge(url=guarded.url))
     wrong = guarded.url.replace("//", "//bridge:wrong@")
     line = dies(stand_in.bridge(url=wrong, name="wrong"))

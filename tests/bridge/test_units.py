@@ -9,10 +9,11 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from singularity_bridge import plan
+from singularity_bridge.addresses import without_password
 from singularity_bridge.backoff import Backoff, pause
 from singularity_bridge.errors import BrokerLost, DatabaseLost, FatalError, is_lost, refused_connection
 from singularity_bridge.forever import News, forever
-from singularity_bridge.settings import Settings, without_password
+from singularity_bridge.settings import Settings
 
 DOCUMENT: dict[str, Any] = {
     "extension": "stand_in",

@@ -4,11 +4,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from tests.kit.speaker import Record, Speaker
 
 WEIGHTS = {"prod": 1.0, "dev": 1.0, "ci": 0.5, "test": 0.5}
-GROUP_CAP = 20
+GROUP_CAP = 8
+HOSTILE_SHARE = 0.2
+NEW_GROUP_TRUST = 0.6
 LEVELS = [("very_high", 0.9, 5), ("high", 0.8, 3), ("medium", 0.7, 2)]
 ORDER = ["retracted", "deprecated", "candidate", "low", "medium", "high", "very_high"]
 
@@ -26,25 +29,71 @@ def wilson(successes: float, failures: float) -> float:
     return max(0.0, (-b - math.sqrt(max(0.0, b * b - 4 * a * c))) / (2 * a))
 
 
-def level(confidence: float, groups: int) -> str:
+def level(confidence: float, groups: int | None) -> str:
     """Return the level that the default thresholds give."""
     for name, least_confidence, least_groups in LEVELS:
-        if confidence >= least_confidence and groups >= least_groups:
+        if groups is not None and confidence >= least_confidence and groups >= least_groups:
             return name
-    return "low" if groups else "candidate"
+    return "candidate" if groups is None else "low"
 
 
-def confidence(outcomes: Iterable[tuple[str, float, float, float]]) -> float:
-    """Return the confidence for outcomes given as group, successes, failures and weight."""
+@dataclass(frozen=True)
+class Voice:
+    """What one group says of a variant."""
+
+    rate: float
+    counted: float
+    group: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """What follows from all voices about a variant."""
+
+    confidence: float
+    level: str
+    weight: float
+    vouching: int
+
+
+def hostile_groups(active: int, share: float = HOSTILE_SHARE) -> int:
+    """Return how many of so many active groups may be hostile."""
+    return math.floor(active * share + 0.5)
+
+
+def voices(
+    outcomes: Iterable[tuple[str, float, float, float]], trust: float = NEW_GROUP_TRUST
+) -> list[Voice]:
+    """Return the voices of groups, worst first, from outcomes as group, successes, failures and weight."""
     groups: dict[str, list[tuple[float, float, float]]] = {}
-    for group, *counts in outcomes:
-        groups.setdefault(group, []).append((counts[0], counts[1], counts[2]))
-    good = bad = 0.0
-    for counted in groups.values():
-        scale = min(1.0, GROUP_CAP / max(1.0, sum(s + f for s, f, _ in counted)))
-        good += sum(s * w for s, _, w in counted) * scale
-        bad += sum(f * w for _, f, w in counted) * scale
-    return wilson(good, bad)
+    for group, successes, failures, weight in outcomes:
+        groups.setdefault(group, []).append((successes, failures, weight))
+    found = []
+    for group, told in groups.items():
+        uses = sum(good + bad for good, bad, _ in told)
+        weighted = sum((good + bad) * weight for good, bad, weight in told)
+        if weighted > 0:
+            counted = min(GROUP_CAP, uses)
+            rate = sum(good * weight for good, _, weight in told) / weighted
+            found.append(Voice(rate, counted, group, counted * weighted / uses * trust))
+    return sorted(found, key=lambda voice: (voice.rate, voice.counted, voice.group))
+
+
+def score(spoken: list[Voice], hostile: int) -> Score:
+    """Return the score: the best and the worst that may be hostile are left out."""
+    enough = len(spoken) > 2 * hostile
+    kept = spoken[hostile : len(spoken) - hostile] if enough else spoken[: max(0, len(spoken) - hostile)]
+    works = sum(voice.rate * voice.weight for voice in kept)
+    fails = sum((1 - voice.rate) * voice.weight for voice in kept)
+    bound = wilson(works, fails) / (1 if enough else 2)
+    independent = (len(spoken) - hostile if enough else 0) if spoken else None
+    return Score(
+        confidence=bound,
+        level=level(bound, independent),
+        weight=sum(voice.weight for voice in spoken),
+        vouching=sum(voice.rate >= 0.5 for voice in spoken),
+    )
 
 
 @dataclass(frozen=True)
@@ -56,7 +105,7 @@ class Variant:
     uses: int
     successes: int
     groups: int
-    confidence: float
+    score: Score
     summary: str | None
     tags: tuple[str, ...]
 
@@ -93,33 +142,66 @@ class Knowledge:
         for (number, name, variant), record in self._contributed.items():
             if self._counts(number, record):
                 contributed.setdefault((name, variant), []).append((number, record))
+        active = {number for (number, *_), record in self._evidence.items() if record["uses"] > 0}
+        hostile = hostile_groups(len(active))
         outcomes: dict[tuple[str, str], list[tuple[int, Record]]] = {}
         for (number, name, variant, _), record in self._evidence.items():
             if self._counts(number, record):
                 outcomes.setdefault((name, variant), []).append((number, record))
         return {
-            key: self._variant(key, contributed.get(key, []), outcomes.get(key, []))
+            key: self._variant(key, contributed.get(key, []), outcomes.get(key, []), hostile)
             for key in {*contributed, *outcomes}
         }
 
     def _variant(
-        self, key: tuple[str, str], contributed: list[tuple[int, Record]], outcomes: list[tuple[int, Record]]
+        self,
+        key: tuple[str, str],
+        contributed: list[tuple[int, Record]],
+        outcomes: list[tuple[int, Record]],
+        hostile: int,
     ) -> Variant:
-        summaries = [record["summary"] for _, record in contributed if record.get("summary") is not None]
-        weighted = [
-            (str(number), r["successes"], r["failures"], WEIGHTS[self._speakers[number].environment])
+        spoken = voices(
+            (
+                str(UUID(int=number)),
+                r["successes"],
+                r["failures"],
+                WEIGHTS[self._speakers[number].environment],
+            )
             for number, r in outcomes
-        ]
+        )
+        summary, tags = _label(contributed, spoken, hostile)
         return Variant(
             contributed=bool(contributed),
             holders=sum(self._holding[number, key[0]].get("variant") == key[1] for number, _ in contributed),
             uses=sum(r["uses"] for _, r in outcomes),
             successes=sum(r["successes"] for _, r in outcomes),
-            groups=len({number for number, r in outcomes if r["uses"] > 0}),
-            confidence=confidence(weighted),
-            summary=min(summaries, key=lambda s: (-len(s), s), default=None),
-            tags=tuple(sorted({tag for _, record in contributed for tag in record.get("tags") or []})),
+            groups=len(spoken),
+            score=score(spoken, hostile),
+            summary=summary,
+            tags=tags,
         )
+
+
+def _label(
+    contributed: list[tuple[int, Record]], spoken: list[Voice], hostile: int
+) -> tuple[str | None, tuple[str, ...]]:
+    """Return the summary and tags that most weight stands behind, where all groups are trusted alike."""
+    weights = {voice.group: voice.weight for voice in spoken}
+    supporters: dict[tuple[str | None, tuple[str, ...]], list[tuple[float, str]]] = {}
+    for number, record in contributed:
+        group = str(UUID(int=number))
+        label = (record.get("summary"), tuple(sorted(record.get("tags") or [])))
+        supporters.setdefault(label, []).append((weights.get(group, 0.0), group))
+
+    def rank(label: tuple[str | None, tuple[str, ...]]) -> tuple[float, float, str]:
+        strongest_first = sorted((weight for weight, _ in supporters[label]), reverse=True)
+        return (
+            -sum(strongest_first[hostile:]),
+            -sum(strongest_first),
+            min(group for _, group in supporters[label]),
+        )
+
+    return min(supporters, key=rank, default=(None, ()))
 
 
 def winner(candidates: Iterable[Mapping[str, Any]]) -> str | None:
@@ -130,6 +212,7 @@ def winner(candidates: Iterable[Mapping[str, Any]]) -> str | None:
             -row["pinned"],
             -ORDER.index(row["level"]),
             -row["confidence"],
+            -row["weight"],
             -row["uses"],
             -row["last_used_at"].timestamp() if row["last_used_at"] else math.inf,
             -row["holders"],

@@ -11,11 +11,13 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from tests.centralcloud.model import Knowledge, level, winner
+from tests.centralcloud.model import Knowledge, winner
 from tests.kit.message import Message
 from tests.kit.queries import row, rows, value
 from tests.kit.relay import Relay
 from tests.kit.speaker import Record, Speaker, speakers
+
+from singularity_lab import Database
 
 # What follows from what was said. Revision and version are left out: they tell how often something changed on the way.
 STATE = {
@@ -25,6 +27,7 @@ STATE = {
     "variant": "to_jsonb(t)",
     "artifact": "to_jsonb(t) - 'revision' - 'version'",
     "document": "to_jsonb(t) - 'document_id' - 'version'",
+    "active_group": "to_jsonb(t)",
     "instance": "jsonb_build_array(t.instance_id, t.environment, t.greatest_version)",
 }
 Said = list[tuple[Speaker, Record]]
@@ -132,7 +135,9 @@ def disorder(said: Said, chance: Random) -> Said:
 
 
 def state(connection: psycopg.Connection) -> dict[str, list[str]]:
-    """Return the rows of all tables that say what is known, as text."""
+    """Return the rows of all tables that say what is known, as text, when what is queued is scored."""
+    while value(connection, "select unscored from centralcloud.status()"):
+        connection.execute("select centralcloud.score_queued(100)")
     return {
         table: [
             r["t"]
@@ -170,11 +175,21 @@ def check_against_model(relay: Relay, said: Said) -> None:
             wanted.holders, wanted.uses, wanted.successes, wanted.groups,
         )  # fmt: skip
         assert (known["summary"], tuple(known["tags"])) == (wanted.summary, wanted.tags)
-        assert known["confidence"] == pytest.approx(wanted.confidence, abs=1e-9)
-        assert known["level"] == level(known["confidence"], known["groups"])
+        assert known["confidence"] == pytest.approx(wanted.score.confidence, abs=1e-9)
+        assert known["weight"] == pytest.approx(wanted.score.weight, abs=1e-9)
+        assert (known["level"], known["vouching"]) == (wanted.score.level, wanted.score.vouching)
     for artifact in rows(relay.connection, "select name, variant from centralcloud.artifact"):
         rivals = [known for (name, _), known in found.items() if name == artifact["name"]]
         assert artifact["variant"] == winner(rivals)
+
+
+@pytest.fixture(autouse=True)
+def scoring(relay: Relay, authority: Database, authority_superuser: psycopg.Connection) -> Iterator[None]:
+    """Let the session of the bridge score what is queued at once, as its tick does in the background."""
+    scores = "on function centralcloud.score_queued(integer)"
+    authority_superuser.execute(f"grant execute {scores} to {authority.relay}".encode())
+    yield
+    authority_superuser.execute(f"revoke execute {scores} from {authority.relay}".encode())
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.centralcloud.model import confidence, wilson
+from tests.centralcloud.model import hostile_groups, score, voices, wilson
 from tests.kit.identity import variant_of
 from tests.kit.queries import row, rows, value
 from tests.kit.relay import Relay
@@ -24,8 +24,12 @@ def configure(connection: psycopg.Connection, **changes: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def unaged(relay: Relay, authority_db: psycopg.Connection) -> None:
-    """Have scores computed for the day of the last use, so that age takes nothing from them."""
-    configure(authority_db, scored_as_of=str(NEW_YEAR))
+    """Have every outcome count alike: nothing has aged, all groups are trusted wholly and none is left out.
+
+    What hostile groups can do is in tests/security/test_scores.py.
+    """
+    alike = {"hostile_share": 0, "new_group_trust": 1, "group_cap": 20}
+    configure(authority_db, scored_as_of=str(NEW_YEAR), **alike)
 
 
 def contribute_and_use(
@@ -72,7 +76,7 @@ def test_more_of_the_same_is_surer(authority_superuser: psycopg.Connection) -> N
     assert bounds == sorted(set(bounds))
 
 
-def test_a_group_counts_twenty_outcomes_at_most(relay: Relay, authority_db: psycopg.Connection) -> None:
+def test_a_group_counts_group_cap_outcomes_at_most(relay: Relay, authority_db: psycopg.Connection) -> None:
     contribute_and_use(relay, [(4000, 1000), (3, 1)])
     found = row(authority_db, KNOWN)
     assert found["confidence"] == pytest.approx(wilson(16 + 3, 4 + 1))
@@ -132,14 +136,10 @@ def test_a_cap_is_of_outcomes_and_a_weight_comes_on_top(
     assert value(authority_db, "select confidence from centralcloud.artifact") == pytest.approx(wilson(9, 1))
 
 
-def test_trust_weighs(
-    relay: Relay, authority_db: psycopg.Connection, authority_superuser: psycopg.Connection
-) -> None:
+def test_trust_weighs(relay: Relay, authority_db: psycopg.Connection) -> None:
     ann, bob = speakers(2)
     relay.give([ann.says(ann.holds(), ann.used(10)), bob.says(bob.holds())])
-    authority_superuser.execute(
-        "update centralcloud.instance set trust = 0.1 where instance_id = %s", [ann.id]
-    )
+    authority_db.execute("select centralcloud.set_trust(%s, 0.1, 'why not')", [str(ann.id)])
     relay.give([bob.says(bob.used(0, 4))])
     assert value(authority_db, "select confidence from centralcloud.artifact") == pytest.approx(wilson(1, 4))
 
@@ -295,13 +295,14 @@ def test_the_thresholds_are_configurable(relay: Relay, authority_db: psycopg.Con
 
 
 def test_the_model_and_the_authority_agree_on_a_crowd(relay: Relay, authority_db: psycopg.Connection) -> None:
+    configure(authority_db, hostile_share=None, new_group_trust=None, group_cap=None)
     environments = ["prod", "dev", "ci", "test"]
     outcomes = []
     for number in range(1, 13):
         one = Speaker(number, environment=environments[number % 4])
         successes, failures = 3 * number, number % 5
         relay.give([one.says(one.holds(), one.used(successes, failures))])
-        outcomes.append((str(number), successes, failures, 0.5 if number % 4 > 1 else 1.0))
+        outcomes.append((str(one.id), successes, failures, 0.5 if number % 4 > 1 else 1.0))
     assert value(authority_db, "select confidence from centralcloud.artifact") == pytest.approx(
-        confidence(outcomes)
+        score(voices(outcomes), hostile_groups(len(outcomes))).confidence
     )

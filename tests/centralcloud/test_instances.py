@@ -10,7 +10,7 @@ from tests.kit.relay import Relay
 from tests.kit.speaker import Speaker, request, speakers
 
 KNOWN = """
-    select instance_name, environment, group_name, trust, blocked, greatest_version from centralcloud.instance
+    select instance_name, environment, group_name, blocked, greatest_version from centralcloud.instance
 """
 
 
@@ -27,7 +27,6 @@ def test_who_contributes_is_known(relay: Relay) -> None:
         "instance_name": "speaker 1",
         "environment": "ci",
         "group_name": str(ann.id),
-        "trust": 1,
         "blocked": False,
         "greatest_version": 42,
     }
@@ -74,20 +73,22 @@ def test_a_hello_says_who_an_instance_is_now(relay: Relay) -> None:
 def test_a_hello_keeps_what_a_curator_decided(relay: Relay, authority_superuser: psycopg.Connection) -> None:
     ann = Speaker(1)
     hello(relay, ann)
-    decided = "update centralcloud.instance set group_name = 'runners', trust = 0.5, blocked = true"
+    decided = "update centralcloud.instance set group_name = 'runners', blocked = true"
     authority_superuser.execute(decided)
     hello(relay, ann)
     relay.give([ann.says(ann.holds())])
     found = row(relay.connection, KNOWN)
-    assert (found["group_name"], found["trust"], found["blocked"]) == ("runners", 0.5, True)
+    assert (found["group_name"], found["blocked"]) == ("runners", True)
 
 
 def test_a_new_environment_weighs_old_outcomes_anew(relay: Relay, authority_db: psycopg.Connection) -> None:
     ann = Speaker(1, environment="ci")
-    authority_db.execute('select centralcloud.configure(\'{"scored_as_of": "2025-01-01"}\')')
+    authority_db.execute(
+        'select centralcloud.configure(\'{"scored_as_of": "2025-01-01", "new_group_trust": 1}\')'
+    )
     relay.give([ann.says(ann.holds(), ann.used(10, last_used_at="2290-01-01T00:00:00Z"))])
     confidence = "select confidence from centralcloud.artifact"
-    assert value(authority_db, confidence) == pytest.approx(wilson(5, 0))
+    assert value(authority_db, confidence) == pytest.approx(wilson(4, 0))
     hello(relay, ann)
     assert value(authority_db, "select unscored from centralcloud.status()") == 0
     ann.environment = "prod"
@@ -95,7 +96,7 @@ def test_a_new_environment_weighs_old_outcomes_anew(relay: Relay, authority_db: 
     assert value(authority_db, "select unscored from centralcloud.status()") == 1
     relay.tick()
     assert value(authority_db, "select unscored from centralcloud.status()") == 0
-    assert value(authority_db, confidence) == pytest.approx(wilson(10, 0))
+    assert value(authority_db, confidence) == pytest.approx(wilson(8, 0))
 
 
 @pytest.mark.parametrize("missing", ["instance_name", "environment"])

@@ -75,7 +75,8 @@ def test_only_one_bridge_is_attached(relay: Relay, authority: Database) -> None:
 
 
 def test_statistics_by_topic(relay: Relay, authority_db: psycopg.Connection) -> None:
-    authority_db.execute(CONFIGURE, [Jsonb({"scored_as_of": "2025-01-01"})])
+    settings = {"scored_as_of": "2025-01-01", "hostile_share": 0, "new_group_trust": 1}
+    authority_db.execute(CONFIGURE, [Jsonb(settings)])
     crowd = speakers(5)
     for one in crowd:
         records = [one.holds(name="best"), one.used(20, name="best"), one.holds(name="unproved")]
@@ -142,11 +143,11 @@ def test_settings_are_seen_changed_and_put_back(authority_db: psycopg.Connection
         select value, default_value, changed_at is null as unchanged from centralcloud.configuration
         where name = %s
     """
-    assert row(authority_db, seen, "group_cap") == {"value": "20", "default_value": "20", "unchanged": True}
+    assert row(authority_db, seen, "group_cap") == {"value": "8", "default_value": "8", "unchanged": True}
     authority_db.execute(CONFIGURE, [Jsonb({"group_cap": 7, "answer_rows": 3})])
-    assert row(authority_db, seen, "group_cap") == {"value": "7", "default_value": "20", "unchanged": False}
+    assert row(authority_db, seen, "group_cap") == {"value": "7", "default_value": "8", "unchanged": False}
     authority_db.execute(CONFIGURE, [Jsonb({"group_cap": None})])
-    assert row(authority_db, seen, "group_cap") == {"value": "20", "default_value": "20", "unchanged": True}
+    assert row(authority_db, seen, "group_cap") == {"value": "8", "default_value": "8", "unchanged": True}
     assert row(authority_db, seen, "answer_rows")["value"] == "3"
     described = "select count(*) from centralcloud.configuration where description = '' or type is null"
     assert value(authority_db, described) == 0
@@ -161,6 +162,11 @@ def test_settings_are_seen_changed_and_put_back(authority_db: psycopg.Connection
         ({"group_cap": "many"}, "'many' does not fit the setting group_cap"),
         ({"group_cap": -1}, "'-1' does not fit the setting group_cap"),
         ({"group_cap": "NaN"}, "'NaN' does not fit the setting group_cap"),
+        ({"hostile_share": 0.6}, "'0.6' does not fit the setting hostile_share"),
+        ({"hostile_share": -0.1}, "'-0.1' does not fit the setting hostile_share"),
+        ({"hostile_share": "NaN"}, "'NaN' does not fit the setting hostile_share"),
+        ({"new_group_trust": 0}, "'0' does not fit the setting new_group_trust"),
+        ({"new_group_trust": 1.1}, "'1.1' does not fit the setting new_group_trust"),
         ({"half_life": "a while"}, "'a while' does not fit the setting half_life"),
         ({"half_life": "0"}, "'0' does not fit the setting half_life"),
         ({"half_life": "-1 day"}, "'-1 day' does not fit the setting half_life"),
@@ -206,6 +212,9 @@ def test_a_setting_that_does_not_fit_is_an_error_and_changes_nothing(
         ("select * from centralcloud.configuration", {"user", "viewer"}),
         ("select centralcloud.configure('{}')", {"user"}),
         ("select centralcloud.rescore()", {"user"}),
+        ("select * from centralcloud.explain_confidence('a', 'b', 'c')", {"user", "viewer"}),
+        ("select * from centralcloud.explain_reputation('x')", {"user", "viewer"}),
+        ("select centralcloud.score_queued(1)", set()),
         ("select centralcloud.replay_dead_letters()", {"user"}),
         ("select centralcloud.bridge_plan()", {"relay"}),
         ("select centralcloud.bridge_receive('{}', '{}', '{}')", {"relay"}),

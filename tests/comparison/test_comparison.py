@@ -192,7 +192,7 @@ def test_what_was_forgotten_here_is_not_brought_back(here: Instance, there: Auth
 
 
 def test_a_restarted_authority_is_compared_with(here: Instance, there: Authority) -> None:
-    """Its bridge begins a new epoch; where all is equal that is one message for each side."""
+    """Its bridge begins a new epoch; where all is equal that is one message for each side, and one for the heads."""
     learn_many(here, 5)
     here.call("follow", kind="pattern")
     settle(there, here)
@@ -202,8 +202,8 @@ def test_a_restarted_authority_is_compared_with(here: Instance, there: Authority
     here.owner.execute("update singularity.authority set hello_sent_at = null")
     settle(there, here)
     said = [json.loads(message.payload) for message in here.sent]
-    assert [body["type"] for body in said] == ["hello", "digest"]
-    assert [one["topic"] for one in said[1]["ranges"]] == ["", "default/pattern"]
+    assert [body["type"] for body in said] == ["hello", "heads", "digest"]
+    assert [one["topic"] for one in said[2]["ranges"]] == ["", "default/pattern"]
 
 
 NULLS = {"a": None, "b": [None, {"c": None}]}

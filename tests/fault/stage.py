@@ -131,7 +131,14 @@ class Stage:
         """Return a bridge, not started, that goes through the links."""
         dsn = make_conninfo(database.dsn(database.relay), port=database_link.port)
         log = self.lab.logs / f"bridge-{name}{suffix}.log"
-        return Bridge(dsn, f"nats://127.0.0.1:{nats_link.port}", log, name=f"bridge-{name}{suffix}")
+        return Bridge(
+            dsn,
+            f"nats://127.0.0.1:{nats_link.port}",
+            log,
+            name=f"bridge-{name}{suffix}",
+            # no TLS: the links look at what passes
+            options=self.lab.nats_options(database, self.nats),
+        )
 
 
 def answers(machine: Player) -> bool:

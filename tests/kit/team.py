@@ -22,7 +22,7 @@ class Team:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self.nats: NatsServer = lab.nats()
+        self.nats: NatsServer = lab.nats(tls=True)
         self.server = lab.cluster("server")
         self.central = lab.authority("central", cluster=self.server)
         self.central_bridge = lab.bridge(self.central, self.nats)

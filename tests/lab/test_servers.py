@@ -68,7 +68,7 @@ def test_a_server_that_cannot_start_shows_its_log(lab: Lab) -> None:
 
 def test_stream_survives_a_crash_but_not_a_wiped_store(lab: Lab) -> None:
     server = lab.nats()
-    asyncio.run(publish(server.url, "before"))
+    asyncio.run(publish(server, "before"))
     server.kill9()
     server.start()
     assert stream_names(server) == ["before"]
@@ -78,8 +78,8 @@ def test_stream_survives_a_crash_but_not_a_wiped_store(lab: Lab) -> None:
     assert stream_names(server) == []
 
 
-async def publish(url: str, stream: str) -> None:
-    connection = await nats.connect(url)
+async def publish(server: NatsServer, stream: str) -> None:
+    connection = await nats.connect(**server.client_options())
     jetstream = connection.jetstream()
     await jetstream.add_stream(name=stream, subjects=[stream])
     await jetstream.publish(stream, b"hello")

@@ -21,8 +21,8 @@ PROGRAM = Path(sysconfig.get_path("scripts")) / "singularity-bridge"
 class Side:
     """A database and its bridge, as the operator sees them."""
 
-    def __init__(self, database: Database, bridge: Bridge | None, nats: NatsServer) -> None:
-        self.database, self.nats = database, nats
+    def __init__(self, lab: Lab, database: Database, bridge: Bridge | None, nats: NatsServer) -> None:
+        self.lab, self.database, self.nats = lab, database, nats
         self._bridge = bridge
         self.log_start = bridge.log_size() if bridge else 0
 
@@ -32,9 +32,13 @@ class Side:
         assert self._bridge
         return self._bridge
 
-    def start_bridge(self, lab: Lab) -> None:
+    def start_bridge(self) -> None:
         """Start the first bridge of this database."""
-        self._bridge = lab.bridge(self.database, self.nats)
+        self._bridge = self.lab.bridge(self.database, self.nats)
+
+    def readmit(self) -> None:
+        """Let its bridge speak for the instance that the database is now."""
+        self.lab.readmit(self.bridge, self.database, self.nats)
 
     def ask(self, query: str, *parameters: object) -> object:
         """Return a value that the database knows, as the person who operates it sees it."""
@@ -83,7 +87,8 @@ class Side:
     def check(self) -> tuple[int, str]:
         """Run `singularity-bridge check`; returns its exit code and what it prints."""
         dsn = self.database.dsn(self.database.relay)
-        command = [str(PROGRAM), "check", "--dsn", dsn, "--nats", self.nats.url]
+        options = self._bridge.options if self._bridge else self.lab.nats_options(self.database, self.nats)
+        command = [str(PROGRAM), "check", "--dsn", dsn, "--nats", self.nats.url, *options]
         done = subprocess.run(
             command, env=clean_environment(), capture_output=True, text=True, check=False, timeout=60
         )
@@ -121,9 +126,9 @@ class Scene:
     def __init__(self, team: Team) -> None:
         self.team = team
         self.lab, self.nats = team.lab, team.nats
-        self.ann = Side(team.ann.database, team.ann.bridge, team.nats)
-        self.bob = Side(team.bob.database, team.bob.bridge, team.nats)
-        self.central = Side(team.central, team.central_bridge, team.nats)
+        self.ann = self.side(team.ann)
+        self.bob = self.side(team.bob)
+        self.central = Side(team.lab, team.central, team.central_bridge, team.nats)
         self.sides = (self.ann, self.bob, self.central)
 
     def machine(self, word: str) -> Machine:
@@ -132,7 +137,7 @@ class Scene:
 
     def side(self, machine: Machine) -> Side:
         """Return the operator's view of a machine."""
-        return Side(machine.database, machine.bridge, self.nats)
+        return Side(self.lab, machine.database, machine.bridge, self.nats)
 
     def until_all_is_well(self) -> None:
         """Wait until nothing is wrong anywhere."""

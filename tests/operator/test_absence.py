@@ -19,13 +19,13 @@ def assert_place(side: Side, place: str) -> None:
 def test_an_instance_whose_bridge_was_never_started(scene: Scene) -> None:
     name = fresh("new").replace("-", "_")
     database = scene.lab.instance(name, cluster=scene.lab.cluster("laptop"))
-    side = Side(database, None, scene.nats)
+    side = Side(scene.lab, database, None, scene.nats)
     assert side.troubles() == []
     with database.connect() as connection:
         connection.execute("select singularity.connect()")
     assert side.troubles() == [NEVER_STARTED]
     assert_place(side, "free")
-    side.start_bridge(scene.lab)
+    side.start_bridge()
     side.until_well()
     side.until_logged("connected to NATS")
     side.bridge.stop()
@@ -34,10 +34,10 @@ def test_an_instance_whose_bridge_was_never_started(scene: Scene) -> None:
 
 def test_an_authority_whose_bridge_was_never_started(scene: Scene) -> None:
     database = scene.lab.authority(fresh("other").replace("-", "_"), cluster=scene.lab.cluster("laptop"))
-    side = Side(database, None, scene.lab.nats("another"))
+    side = Side(scene.lab, database, None, scene.lab.nats("another"))
     assert side.troubles() == [NEVER_STARTED]
     assert_place(side, "free")
-    side.start_bridge(scene.lab)
+    side.start_bridge()
     side.until_well()
     side.assert_check_is_right()
     side.bridge.stop()

@@ -82,7 +82,7 @@ def test_nats_without_jetstream(scene: Scene, later: Callable[..., object]) -> N
 
 
 def test_a_deleted_stream_is_made_again(scene: Scene) -> None:
-    with Wire(scene.nats.url) as wire:
+    with Wire(scene.nats) as wire:
         wire.say((f"$JS.API.STREAM.DELETE.{STREAM}", b""))
     wait_until(lambda: STREAM in streams(scene), message="the stream to be made again")
     name = fresh("after")
@@ -95,7 +95,7 @@ def test_a_deleted_stream_is_made_again(scene: Scene) -> None:
 def test_a_stream_that_nobody_makes(scene: Scene, later: Callable[..., object]) -> None:
     later(restart, scene.central)
     assert scene.central.bridge.stop() == 0
-    with Wire(scene.nats.url) as wire:
+    with Wire(scene.nats) as wire:
         wire.say((f"$JS.API.STREAM.DELETE.{STREAM}", b""))
     scene.ann.until_told(DAMAGED, STREAM, "the authority")
     scene.ann.until_logged(DAMAGED)

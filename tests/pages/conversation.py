@@ -94,6 +94,7 @@ class Conversation:
         self.teach()
         self.take_back()
         self.refuse()
+        self.miss()
         self.ask_questions()
         self.compare()
         self.change_key()
@@ -119,6 +120,18 @@ class Conversation:
         body["records"][0]["summary"] = "x" * 5000
         spoiled = replace(message, payload=json.dumps(body).encode())
         self.instance.give(self.note("message", self.authority.give([spoiled])))
+        self.settle()
+        self.there.execute("select centralcloud.set_quota(instance_id) from centralcloud.instance")
+        self.settle()
+
+    def miss(self) -> None:
+        """Lose a heartbeat with what changed."""
+        self.here.execute("select singularity.learn('pattern', 'missed', '1')")
+        self.contribute()
+        self.publish()
+        self.there.execute("update centralcloud.publisher set heads_sent_at = null")
+        self.authority.take("heartbeat")
+        self.there.execute("update centralcloud.publisher set heads_sent_at = null")
         self.settle()
 
     def ask_questions(self) -> None:

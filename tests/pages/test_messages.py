@@ -134,6 +134,7 @@ SHAPES: dict[str, Callable[[Any], bool]] = {
     "": lambda value: True,
     "heads": lambda value: isinstance(value, dict) and all(map(is_integer, value.values())),
     "states": lambda value: isinstance(value, list) and all(len(state) in {2, 4} for state in value),
+    "pages": lambda value: isinstance(value, list) and all("namespace" in one for one in value),
     "uuid[]": lambda value: isinstance(value, list) and all(map(is_uuid, value)),
     **{
         f"wire_{name}[]": lambda value: (

@@ -55,7 +55,7 @@ def settled(team: Team) -> bool:
 def test_all_messages_again_in_any_order_change_nothing(team: Team) -> None:
     kind = fresh("again")
     names = [f"n{n}" for n in range(6)]
-    with Wire(team.nats.url) as wire:
+    with Wire(team.nats) as wire:
         for seed, machine in enumerate((team.ann, team.bob, team.ann)):
             live(machine, names, kind, random.Random(seed))
         wait_until(lambda: settled(team), 45, "everything to arrive")
@@ -114,7 +114,7 @@ def test_poison_on_any_subject_stops_nobody(team: Team) -> None:
     before = value(team.curator, letters), team.bob.status()["dead_letters"]
     forged: dict[str, Any] = {"v": 1, "type": "contribution", "instance": str(ann), "records": []}
     later = {**forged, "instance": str(bob), "v": 99}
-    with Wire(team.nats.url) as wire:
+    with Wire(team.nats) as wire:
         name = fresh("beside-poison")
         team.ann.learn(name, 1)
         wire.say(
@@ -155,7 +155,7 @@ def test_the_largest_content_goes_all_the_way(team: Team) -> None:
 
 def test_what_is_rolled_back_is_never_sent(team: Team) -> None:
     name = fresh("regretted-in-time")
-    with Wire(team.nats.url) as wire:
+    with Wire(team.nats) as wire:
         with team.ann.database.connect(autocommit=False) as connection:
             connection.execute("select singularity.learn('pattern', %s, '1')", [name])
             connection.rollback()
@@ -215,6 +215,7 @@ def test_a_copied_database_is_noticed(team: Team, twin: Machine) -> None:
     assert value(team.curator, "select twin_alarms from centralcloud.status()") == 1
     ann = team.ann.status()["instance_id"]
     twin.call("reidentify")
+    team.lab.readmit(twin.bridge, twin.database, team.nats)
     team.curator.execute("""select centralcloud.configure('{"twin_grace": null}')""")
     assert value(team.curator, "select centralcloud.dismiss_twin_alarm(%s)", ann)
     name = fresh("after")

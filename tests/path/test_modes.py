@@ -25,7 +25,7 @@ def test_in_local_mode_nothing_is_said_asked_or_connected(team: Team) -> None:
     assert "singularity/ann" in clients(team)
     team.ann.call("disconnect")
     wait_until(lambda: "singularity/ann" not in clients(team), 20, "the bridge to leave NATS")
-    with Wire(team.nats.url, ">") as wire:
+    with Wire(team.nats, ">") as wire:
         team.ann.learn(private, 1)
         team.ann.use(private, 2)
         assert team.ann.lookup(later) is None

@@ -148,7 +148,7 @@ def test_connecting_sends_what_was_learned_before(team: Team) -> None:
 
 
 def test_what_is_not_shared_never_leaves(team: Team) -> None:
-    with Wire(team.nats.url, ">") as wire:
+    with Wire(team.nats, ">") as wire:
         team.ann.learn("kept-private", "whisper", shared=False, summary="whisper", tags=["whisper"])
         team.ann.use("kept-private", 3)
         team.ann.learn("told-first", "spoken")

@@ -10,6 +10,8 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from singularity_lab import NatsServer
+
 
 class Wire:
     """A client of its own in a thread of its own; `heard` grows while the block runs.
@@ -18,10 +20,10 @@ class Wire:
     stream for is still delivered, to nobody: it comes again after the consumer's patience.
     """
 
-    def __init__(self, url: str, subject: str = "singularity.contribute.*") -> None:
+    def __init__(self, server: NatsServer, subject: str = "singularity.contribute.*") -> None:
         self.heard: list[tuple[str, bytes]] = []
         self.messages: list[Msg] = []
-        self._url, self._subject = url, subject
+        self._server, self._subject = server, subject
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._client: Client | None = None
@@ -53,7 +55,7 @@ class Wire:
         await client.flush(timeout=30)
 
     async def _open(self) -> None:
-        self._client = await nats.connect(self._url)
+        self._client = await nats.connect(**self._server.client_options())
         await self._client.subscribe(self._subject, cb=self._hear)
         await self._client.flush()
 

@@ -1,4 +1,4 @@
-"""Somebody on the NATS server who may publish and hear everything, and has whatever keys he made or stole."""
+"""Somebody who may publish and hear everything on the NATS server, and has whatever keys he made or stole."""
 
 import json
 from typing import Any
@@ -8,14 +8,14 @@ from tests.kit.queries import value
 from tests.path.wire import Wire
 
 from singularity_bridge.signing import Keyring
-from singularity_lab import Database
+from singularity_lab import Database, NatsServer
 
 
 class Attacker(Wire):
     """A client that speaks in other names."""
 
-    def __init__(self, url: str, seed: bytes | None = None) -> None:
-        super().__init__(url, ">")
+    def __init__(self, server: NatsServer, seed: bytes | None = None) -> None:
+        super().__init__(server, ">")
         self.keyring = Keyring()
         self.keyring.take([] if seed is None else [(1, seed)])
 

@@ -28,7 +28,7 @@ def team(running_team: Team) -> Team:
 @pytest.fixture
 def ann(team: Team) -> Iterator[Attacker]:
     """Speak as a machine that was broken into: with its key."""
-    with Attacker(team.nats.url, seed_of(team.ann.database)) as one:
+    with Attacker(team.nats, seed_of(team.ann.database)) as one:
         yield one
 
 
@@ -82,7 +82,7 @@ def test_the_authority_answers_into_the_inbox_of_who_asks_and_nowhere_else(
 
 @pytest.mark.parametrize("seed", [None, bytes(32)], ids=["unsigned", "with a key of its own"])
 def test_who_is_not_the_asker_gets_no_answer_at_all(team: Team, seed: bytes | None) -> None:
-    with Attacker(team.nats.url, seed) as attacker:
+    with Attacker(team.nats, seed) as attacker:
         before = dropped(team.central)
         ann = me(team.ann)
         reply = f"singularity.inbox.{ann}.attacker.{fresh('x')}"
@@ -97,7 +97,7 @@ def test_what_the_nats_server_says_in_our_name_leaves_nothing(team: Team) -> Non
     """Acknowledgements, answers of its API and of micro services go to any reply subject."""
     bob, times = me(team.bob), 200
     before = dropped(team.bob.database)
-    with Attacker(team.nats.url) as attacker:
+    with Attacker(team.nats) as attacker:
         for reply in (f"singularity.receipt.{bob}", "singularity.heads"):
             for _ in range(times):
                 attacker.send(f"singularity.contribute.{fresh('x')}", b"", reply)

@@ -99,6 +99,7 @@ def hand_over(here: Instance, way: str, given: list[dict[str, Any]]) -> None:
         )
     else:
         here.owner.execute("delete from singularity.comparison")
+        here.owner.execute("update singularity.authority set welcomed_at = clock_timestamp()")
         here.owner.execute("delete from singularity.reconciliation")
         here.owner.execute("select singularity.want_comparison()")
         here.relay.tick(streams={"singularity_contributions": {"created": "now", "last_sequence": 0}})

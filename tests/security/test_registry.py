@@ -126,6 +126,22 @@ def test_where_enrolment_is_required_a_curator_decides(
     assert value(authority_db, "select enrolment from centralcloud.status()") == "required"
 
 
+def test_a_broker_beyond_this_machine_requires_enrolment(
+    relay: Relay, authority_db: psycopg.Connection
+) -> None:
+    ann = Speaker(1)
+    relay.tick(remote=True)
+    assert value(authority_db, "select enrolment from centralcloud.status()") == "required"
+    assert ask(relay, OWN, hello(ann)) is None
+    authority_db.execute("select centralcloud.configure(%s)", [Jsonb({"enrolment": "open"})])
+    told = relay.tick(remote=True)["troubles"]
+    assert [one for one in told if "enroll()" in one and "believed" in one]
+    assert ask(relay, OWN, hello(ann))
+    authority_db.execute("select centralcloud.configure(%s)", [Jsonb({"enrolment": None})])
+    assert relay.tick(remote=False)["troubles"] == [one for one in told if "believed" not in one]
+    assert ask(relay, OTHER, hello(Speaker(2)))
+
+
 @pytest.mark.parametrize(
     "key", [None, "", "U", OWN.lower(), OWN + "A", OWN[:-1] + "1", "S" + OWN[1:], OWN + "\n"]
 )
@@ -319,7 +335,9 @@ def test_until_all_are_upgraded_unsigned_messages_may_be_accepted(here: Instance
     answer(here, None)
     assert here.status()["authority_key"] is None
     with here.owner.transaction():  # as if that was a while ago
-        here.owner.execute("update singularity.authority set hello_sent_at = hello_sent_at - interval '1 minute'")
+        here.owner.execute(
+            "update singularity.authority set hello_sent_at = hello_sent_at - interval '1 minute'"
+        )
     assert here.relay.take("sync", 1)[0].body["type"] == "digest"
     tell(here.relay, AUTHORITY_KEY, heads)
     answer(here, AUTHORITY_KEY)

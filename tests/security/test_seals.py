@@ -18,6 +18,7 @@ SENT = "select coalesce(max(offered_version), 0) as offered from singularity.del
 def ask_for_comparison(here: Instance, *, in_detail: bool = True) -> Message:
     """Take the request of a comparison."""
     here.owner.execute("delete from singularity.comparison")
+    here.owner.execute("update singularity.authority set welcomed_at = clock_timestamp()")
     here.owner.execute("delete from singularity.reconciliation")
     here.owner.execute("select singularity.want_comparison()")
     here.relay.tick(streams={"singularity_contributions": {"created": "now", "last_sequence": 0}})

@@ -40,7 +40,7 @@ def team(running_team: Team) -> Team:
 @pytest.fixture(params=[None, SEED], ids=["unsigned", "with a key of its own"])
 def attacker(request: pytest.FixtureRequest, team: Team) -> Iterator[Attacker]:
     """Connect somebody who was never asked to."""
-    with Attacker(team.nats.url, request.param) as one:
+    with Attacker(team.nats, request.param) as one:
         yield one
 
 
@@ -118,7 +118,7 @@ def test_nobody_s_words_are_nobody_s(team: Team, attacker: Attacker) -> None:
 
 def test_what_was_changed_or_moved_is_forged(team: Team) -> None:
     """The signature is over subject, message id, reply subject and payload."""
-    with Attacker(team.nats.url) as attacker:
+    with Attacker(team.nats) as attacker:
         heads = wait_until(lambda: heard(attacker, "singularity.heads"), 20, "a heartbeat")
         before = dropped(team.ann.database, "signature")
         headers, payload = dict(heads.headers), heads.data
@@ -143,7 +143,7 @@ def heard(attacker: Attacker, subject: str) -> Any:
 
 
 def test_all_that_bridges_send_is_signed(team: Team) -> None:
-    with Attacker(team.nats.url) as listener:
+    with Attacker(team.nats) as listener:
         kind, name = fresh("kind"), fresh("thing")
         team.bob.call("follow", kind=kind)
         team.ann.learn(name, 1, kind)
@@ -273,7 +273,7 @@ def trouble(machine: Machine, key: str) -> Any:
 def test_who_hears_everything_and_says_it_again_changes_nothing(team: Team) -> None:
     """Each message that was ever sent, once more: requests, replies, receipts, pushes, heartbeats, contributions."""
     kind, name = fresh("kind"), fresh("thing")
-    with Attacker(team.nats.url) as attacker:
+    with Attacker(team.nats) as attacker:
         team.ann.learn(name, 1, kind)
         team.ann.until_confirmed()
         team.bob.until_known(name, kind)

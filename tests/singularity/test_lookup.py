@@ -87,15 +87,51 @@ def test_the_central_content_wins_when_it_is_proved_or_pinned(
     assert {version["origin"] for version in db.history("thing")} == {"local", "central"}
 
 
-def test_local_outcomes_can_outdo_the_central_content(db: Session, online: InstanceRelay) -> None:
+@pytest.mark.parametrize(
+    ("successes", "failures", "pinned", "best"),
+    [
+        (0, 0, False, "central"),
+        (1, 0, False, "local"),
+        (1, 1, False, "local"),
+        (1, 2, False, "central"),
+        (0, 3, False, "central"),
+        (40, 9, False, "local"),
+        (40, 0, True, "central"),
+    ],
+)
+def test_what_has_worked_here_is_replaced_by_a_curator_alone(
+    db: Session, online: InstanceRelay, successes: int, failures: int, pinned: bool, best: str
+) -> None:
     db.learn("thing", "local")
-    cache(db, online, level="medium", confidence=0.72, uses=30, successes=25)
+    cache(db, online, level="very_high", confidence=0.99, uses=300, successes=300, pinned=pinned)
     assert db.known("thing")["origin"] == "central"
-    for _ in range(15):
+    for _ in range(successes):
         db.outcome("thing", True, variant=LOCAL)
-    row = db.known("thing")
-    assert (row["origin"], row["uses"], row["level"]) == ("local", 15, "low")
-    assert row["confidence"] > 0.72
+    for _ in range(failures):
+        db.outcome("thing", False, variant=LOCAL)
+    for _ in range(2):
+        row = db.known("thing")
+        assert (row["origin"], row["content"]) == (best, best)
+        offered = db.call("alternatives", kind="pattern", name="thing")
+        assert [one["best"] for one in offered] == [True, False]
+        assert {one["content"] for one in offered} == {"local", "central"}
+        assert offered[0]["content"] == best
+        assert db.names("thing") == ["thing"]
+        db.run("call singularity.maintain()")
+
+
+def test_alternatives_say_who_teaches_and_vouches(db: Session, online: InstanceRelay) -> None:
+    db.learn("thing", "local")
+    cache(db, online, level="candidate", confidence=0, holders=2, vouching=0)
+    own, central = db.call("alternatives", kind="pattern", name="thing")
+    shown = ("best", "origin", "content", "level", "holders", "vouching", "pinned")
+    assert [own[key] for key in shown] == [True, "local", "local", "candidate", None, None, False]
+    assert [central[key] for key in shown] == [False, "central", "central", "candidate", 2, 0, False]
+    db.learn("thing", "central")
+    (one,) = db.call("alternatives", kind="pattern", name="thing")
+    assert (one["best"], one["origin"], one["holders"]) == (True, "local", 2)
+    db.forget("thing")
+    assert db.call("alternatives", kind="pattern", name="thing") == []
 
 
 def test_of_one_content_the_authority_knows_more(db: Session, online: InstanceRelay) -> None:

@@ -35,17 +35,17 @@ def test_outcomes_count_at_once_and_after_they_are_added_up(instance_db: psycopg
     record(instance_db, False, 2)
     before = row(instance_db, LOOKUP)
     assert (before["uses"], before["success_rate"], before["level"]) == (9, 7 / 9, "low")
-    assert before["confidence"] == pytest.approx(wilson(7, 2))
+    assert before["confidence"] == pytest.approx(wilson(7 * 8 / 9, 2 * 8 / 9))
     instance_db.execute("call singularity.maintain()")
     assert value(instance_db, "select count(*) from singularity.outcome") == 0
     assert row(instance_db, LOOKUP) == before
 
 
-def test_one_instance_counts_twenty_outcomes_at_most(instance_db: psycopg.Connection) -> None:
+def test_one_instance_counts_eight_outcomes_at_most(instance_db: psycopg.Connection) -> None:
     record(instance_db, True, 400)
     found = row(instance_db, LOOKUP)
     assert found["uses"] == 400
-    assert found["confidence"] == pytest.approx(wilson(20, 0))
+    assert found["confidence"] == pytest.approx(wilson(8, 0))
 
 
 def test_an_outcome_counts_for_the_variant_it_is_given(instance_db: psycopg.Connection) -> None:

@@ -101,4 +101,4 @@ def start_bridge(lab: Lab, nats: NatsServer) -> StartBridge:
 @pytest.fixture
 def nats(lab: Lab) -> NatsServer:
     """Start a NATS server."""
-    return lab.nats()
+    return lab.nats(secure=False)

@@ -69,7 +69,7 @@ class Scene:
 def open_scene(lab: Lab, step: Step) -> Iterator[Scene]:
     """Start everything and tell `step`; sessions end with the block, servers with the lab."""
     started = time.perf_counter()
-    nats = lab.nats()
+    nats = lab.nats(tls=True)
     version = nats.monitor("varz")["version"]
     step.did(f"NATS {version} with JetStream", time.perf_counter() - started)
     laptop = _cluster(lab, step, "laptop")
@@ -78,9 +78,9 @@ def open_scene(lab: Lab, step: Step) -> Iterator[Scene]:
         developer = _session(lab.instance, "singularity", laptop, step, sessions)
         producer = _session(lab.instance, "singularity", production, step, sessions)
         authority = _session(lab.authority, "centralcloud", production, step, sessions)
+        authority_bridge = lab.bridge(authority.database, nats, name="bridge-centralcloud")
         lab.bridge(developer.database, nats, name="bridge-laptop")
         lab.bridge(producer.database, nats, name="bridge-production")
-        authority_bridge = lab.bridge(authority.database, nats, name="bridge-centralcloud")
         everybody = (developer, producer, authority)
         took = step.wait(
             lambda: all(session.status()["bridge_seen_at"] for session in everybody),

@@ -15,6 +15,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select case name
         when 'group_cap' then value::double precision > 0 and value::double precision <= 1e9
+        when 'new_group_trust' then value::double precision > 0 and value::double precision <= 1
         when 'half_life' then value::interval >= interval '1 second'
         when 'scored_as_of' then coalesce(isfinite(value::timestamptz), true)
         when 'environment_weights' then (
@@ -53,6 +54,15 @@ begin atomic
             'Outcomes of one group that count for a variant, so that none outvotes the others.'
         ),
         (
+            'hostile_share', 'double precision', '0.2', '0 .. 0.5',
+            'Share of a namespace''s active groups, 0 to 0.5, that may be hostile: so many voices are left out at '
+            'either end. 0 for a team that knows its members.'
+        ),
+        (
+            'new_group_trust', 'double precision', '0.6', null,
+            'Weight of a group of which nothing is known yet, above 0 to 1; see centralcloud.reputation.'
+        ),
+        (
             'environment_weights', 'jsonb', '{"prod": 1, "dev": 1, "ci": 0.5, "test": 0.5}', null,
             'Weight of an outcome by the environment of its instance.'
         ),
@@ -87,12 +97,49 @@ begin atomic
             'How late a message of a bridge may come after its successor''s before it is taken for a twin''s.'
         ),
         (
-            'enrolment', 'text', 'open', '^(open|required)$',
-            'Whether the key of an unknown instance is taken from its first message (open), or only enroll() makes it known.'
+            'enrolment', 'text', null, '^(open|required)$',
+            'Whether the key of an unknown instance is taken from its first message (open), or only enroll() makes it '
+            'known (required); default: open while the NATS server is on this machine, else required.'
         ),
         (
             'unsigned_messages', 'text', 'refuse', '^(refuse|accept)$',
             'Whether instances of which no key is known may speak unsigned, as versions before 0.3 do: for an upgrade.'
+        ),
+        (
+            'default_access', 'text', 'all', '^(all|none)$',
+            'What a group of instances may read and contribute of which grant_access() says nothing: all or none.'
+        ),
+        (
+            'credential', 'text', null, '^U[A-Z2-7]{55}( U[A-Z2-7]{55})?$',
+            'Public nkey of the NATS user that the authority speaks by; two with a blank between while it is changed.'
+        ),
+        (
+            'quota_artifacts', 'bigint', '100000', '0 .. 999999999999999',
+            'Artifacts that an instance may speak of; see set_quota() for a single one.'
+        ),
+        (
+            'quota_topics', 'bigint', '10000', '0 .. 999999999999999',
+            'Topics (namespace and kind) that an instance may speak of.'
+        ),
+        (
+            'quota_bytes', 'bigint', '1073741824', '0 .. 999999999999999',
+            'Bytes that the states of an instance may take: contents, summaries, tags, 200 for each row.'
+        ),
+        (
+            'requests_per_minute', 'bigint', '600', '1 .. 999999999',
+            'Requests that an instance may make in a minute; more get error 429.'
+        ),
+        (
+            'records_per_minute', 'bigint', '60000', '1 .. 999999999',
+            'Records that an instance may send in a minute; more wait.'
+        ),
+        (
+            'stream_messages', 'integer', '256', '1 .. 9999999',
+            'Messages of one instance that the contribution stream holds; more read as being offline.'
+        ),
+        (
+            'request_timeout', 'integer', '5', '1 .. 999',
+            'Seconds that a request may take before it ends with an error.'
         ),
         ('answer_rows', 'integer', '10', '1 .. 999', 'Greatest number of artifacts in an answer.')
     ) as d (name, type, default_value, allowed, description);

@@ -22,17 +22,31 @@ begin
                     then centralcloud.refuse('22023',
                         format('version %s leaps: the greatest that is known is %s', r.version, i.greatest_version))
                 end
-            )).reason
+            )).reason as invalid
         from unnest(speakers, bodies) with ordinality as b (speaker, body, n)
         left join centralcloud.instance as i on b.speaker = i.instance_id
         cross join lateral jsonb_array_elements(b.body -> 'records') with ordinality as e
         cross join lateral centralcloud.read_record(e.value) as r
+    ), forbidden as (
+        select s.speaker, a.namespace
+        from (select speaker, array_agg(distinct (record).namespace) as namespaces from read group by speaker) as s
+        cross join lateral centralcloud.access_of(s.speaker, s.namespaces) as a
+        where not a.may_contribute
+    ), judged as (
+        select r.*, coalesce(r.invalid, case
+            -- what somebody gave he may take back
+            when f.speaker is not null and not (r.record_type = 'holding' and (r.record).variant is null and exists (
+                select from centralcloud.holding h where h.artifact_id = r.artifact_id and h.instance_id = r.speaker
+            )) then format('this instance may not contribute to the namespace %s', f.namespace)
+        end) as reason
+        from read as r
+        left join forbidden as f on r.speaker = f.speaker and (r.record).namespace = f.namespace
     ), together as (
         select
             r.*,
             max(r.version) over same_key as greatest_version,
             min(r.state_hash) over same_version <> max(r.state_hash) over same_version as differs
-        from read r
+        from judged r
         window
             same_key as (
                 partition by r.reason is null, r.artifact_id, r.speaker, r.record_type, r.variant, r.incarnation
@@ -119,6 +133,13 @@ begin
     where (excluded.version, excluded.summary is not null, coalesce(excluded.summary, ''), excluded.tags)
         > (c.version, c.summary is not null, coalesce(c.summary, ''), c.tags);
 
+    -- what is withdrawn says nothing any more, in whatever order it came
+    update centralcloud.contribution c set summary = null, tags = '{}'
+    from unnest(incoming) as i
+    join centralcloud.holding h using (artifact_id, instance_id)
+    where i.verdict <> 'refused' and c.artifact_id = h.artifact_id and c.instance_id = h.instance_id
+        and c.version <= h.withdrawn_up_to and (c.summary is not null or c.tags <> '{}');
+
     insert into centralcloud.evidence as e (
         instance_id, artifact_id, variant, incarnation, uses, successes, failures, last_used_at, version, state_hash,
         seal
@@ -165,7 +186,9 @@ begin
         i.message, centralcloud.receipt_subject(i.instance_id),
         centralcloud.receipt(
             jsonb_agg(centralcloud.verdict_of(i.artifact_id, i.record, i.verdict, i.reason)),
-            jsonb_object_agg(t.topic, coalesce(heads -> t.topic, '0')) filter (where i.verdict <> 'refused')
+            centralcloud.readable_heads(i.instance_id, coalesce(
+                jsonb_object_agg(t.topic, coalesce(heads -> t.topic, '0')) filter (where i.verdict <> 'refused'), '{}'
+            ))
         )
     from unnest(incoming) as i
     cross join lateral (

@@ -38,8 +38,8 @@ comment on column centralcloud.contribution.instance_id is 'Id of the instance.'
 comment on column centralcloud.contribution.artifact_id is 'Id of the artifact.';
 comment on column centralcloud.contribution.variant is 'The variant that it contributed.';
 comment on column centralcloud.contribution.version is 'The greatest version that it contributed it under.';
-comment on column centralcloud.contribution.summary is 'Its summary under that version.';
-comment on column centralcloud.contribution.tags is 'Its tags under that version.';
+comment on column centralcloud.contribution.summary is 'Its summary under that version; null when it is withdrawn.';
+comment on column centralcloud.contribution.tags is 'Its tags under that version; empty when it is withdrawn.';
 
 select pg_catalog.pg_extension_config_dump('centralcloud.contribution', '');
 

@@ -27,12 +27,17 @@ begin
     if rescored then
         perform centralcloud.queue_scores(array[welcome.speaker]);
     end if;
-    return jsonb_build_object('type', 'welcome', 'known_version', known, 'heads', centralcloud.heads());
+    return jsonb_build_object(
+        'type', 'welcome', 'known_version', known,
+        'heads', centralcloud.readable_heads(welcome.speaker, centralcloud.heads()),
+        'retry_refused', centralcloud.tell_quota(welcome.speaker)
+    );
 end
 $$;
 
 comment on function centralcloud.welcome(uuid, jsonb)
-is 'Answers the hello of an instance: notes who it is and tells the greatest version known from it and the heads of all topics.';
+is 'Answers the hello of an instance: notes who it is and tells the greatest version known from it, and for instances before 0.3 '
+'the heads of the topics that changed last, as far as it may read them.';
 
 create or replace function centralcloud.note_session(speaker uuid, session uuid) returns boolean
 language plpgsql security definer

@@ -3,7 +3,6 @@ create table centralcloud.instance (
     instance_name text not null,
     environment text not null,
     group_name text not null,
-    trust double precision not null default 1 check (trust between 0::double precision and 1::double precision),
     blocked boolean not null default false,
     incarnation uuid,
     extension_version text,
@@ -20,6 +19,8 @@ create table centralcloud.instance (
     enrolled_by text,
     retired_at timestamptz,
     retired_because text,
+    credential text unique,
+    next_credential text unique,
     seals boolean not null default false
 );
 
@@ -27,8 +28,7 @@ comment on table centralcloud.instance is 'The registry of instances: those that
 comment on column centralcloud.instance.instance_id is 'Id of the instance.';
 comment on column centralcloud.instance.instance_name is 'Its name, for people.';
 comment on column centralcloud.instance.environment is 'Its environment: dev, test, ci or prod.';
-comment on column centralcloud.instance.group_name is 'The group it counts in: outcomes of one group agree with each other only.';
-comment on column centralcloud.instance.trust is 'Weight of its outcomes, 0 to 1.';
+comment on column centralcloud.instance.group_name is 'The group it counts in: a group has one voice, see centralcloud.reputation for its trust.';
 comment on column centralcloud.instance.blocked is 'Whether nothing of it counts.';
 comment on column centralcloud.instance.incarnation is 'The incarnation that last said hello.';
 comment on column centralcloud.instance.extension_version is 'Version of its extension.';
@@ -47,6 +47,9 @@ comment on column centralcloud.instance.enrolled_at is 'Since when this key is k
 comment on column centralcloud.instance.enrolled_by is 'Who enrolled it; null when the key was taken from its first message.';
 comment on column centralcloud.instance.retired_at is 'When it was retired: nothing of it is heard since, and its outcomes do not count.';
 comment on column centralcloud.instance.retired_because is 'Why it was retired, for people.';
+comment on column centralcloud.instance.credential
+is 'Public nkey of the NATS user it speaks by, see set_credential(); null while it has none.';
+comment on column centralcloud.instance.next_credential is 'A second one, valid as well while the key is changed.';
 comment on column centralcloud.instance.seals is 'Whether it seals what it says: then states without a seal are wanted again.';
 
 select pg_catalog.pg_extension_config_dump('centralcloud.instance', '');

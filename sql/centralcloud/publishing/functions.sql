@@ -30,10 +30,19 @@ begin
                 - count(*) over (partition by a.namespace, a.kind) as place
         from taken t
         join centralcloud.artifact a using (artifact_id)
+    ), grown as (
+        select w.namespace, w.kind, count(*) as added, row_number() over (order by w.namespace, w.kind) as place
+        from wanted w group by w.namespace, w.kind
+    ), counted as (
+        -- who counts holds the row until the commit, so no lower number comes after a higher one was seen
+        update centralcloud.publisher p set changes = p.changes + g.topics
+        from (select count(*) as topics from grown) as g where g.topics > 0
+        returning p.changes - g.topics as changes
     ), topics as (
-        insert into centralcloud.topic as t (namespace, kind, head)
-        select w.namespace, w.kind, count(*) from wanted w group by w.namespace, w.kind order by 1, 2
-        on conflict (namespace, kind) do update set head = t.head + excluded.head
+        insert into centralcloud.topic as t (namespace, kind, head, change)
+        select g.namespace, g.kind, g.added, coalesce(c.changes, 0) + g.place
+        from grown g left join counted c on true order by g.namespace, g.kind
+        on conflict (namespace, kind) do update set head = t.head + excluded.head, change = excluded.change
         returning t.*
     ), updated as (
         update centralcloud.artifact a
@@ -92,43 +101,77 @@ $$;
 comment on function centralcloud.refined_rows(uuid[])
 is 'Artifacts as they are sent to instances, with their size in bytes; one without a winner is a removal.';
 
+create or replace function centralcloud.fitting_rows(artifact_ids uuid[], max_bytes bigint)
+returns table (artifact_id uuid, namespace text, kind text, revision bigint, refined jsonb, size bigint)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    at_once constant integer := 16;
+    taken bigint := 0;
+begin
+    -- a few at a time: what does not fit is not built
+    for place in 1 .. cardinality(artifact_ids) by at_once loop
+        for artifact_id, namespace, kind, revision, refined, size in
+            select r.artifact_id, r.namespace, r.kind, r.revision, r.refined, r.size
+            from unnest(artifact_ids[place : place + at_once - 1]) with ordinality as i (artifact_id, n)
+            join centralcloud.refined_rows(artifact_ids[place : place + at_once - 1]) as r using (artifact_id)
+            order by i.n
+        loop
+            if taken >= max_bytes then
+                return;
+            end if;
+            taken := taken + fitting_rows.size;
+            return next;
+        end loop;
+    end loop;
+end
+$$;
+
+comment on function centralcloud.fitting_rows(uuid[], bigint)
+is 'The first of these artifacts as they are sent to instances, in this order, until they have so many bytes.';
+
 create or replace function centralcloud.next_heartbeat() returns table (message_id text, subject text, payload bytea)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    max_heads constant integer := 8;
+    since bigint;
 begin
-    update centralcloud.publisher set heads_sent_at = clock_timestamp()
-    where centralcloud.is_over(heads_sent_at, '900 milliseconds');
-    if not found then
+    if not centralcloud.heartbeat_is_due() then
         return;
     end if;
+    since := (select p.changes_sent from centralcloud.publisher p);
     return query
+    with sent as (
+        update centralcloud.publisher p set heads_sent_at = clock_timestamp(), changes_sent = p.changes
+        returning p.epoch, p.changes, p.changes - since between 0 and max_heads
+            -- everybody hears it
+            and not centralcloud.access_is_restricted() as fits
+    )
     select
-        'heads:' || h.n, centralcloud.get_setting('subject_prefix') || '.heads',
+        'heads:' || s.changes, centralcloud.get_setting('subject_prefix') || '.heads',
         centralcloud.encode_message(jsonb_build_object(
-            'type', 'heads', 'epoch', centralcloud.epoch(), 'heads', h.heads,
+            'type', 'heads', 'epoch', s.epoch, 'changes', s.changes,
+            'since', case when s.fits then since else s.changes end, 'heads', coalesce((
+                select jsonb_object_agg(centralcloud.topic_name(t.namespace, t.kind), t.head)
+                from centralcloud.topic t where s.fits and t.change > since and t.change <= s.changes
+            ), '{}'),
             'stream_created', b.streams -> centralcloud.stream_name() ->> 'created',
             'stream_passed', b.consumers -> 'centralcloud' -> 'ack_floor'
         ))
-    from centralcloud.bridge_state b
-    cross join (
-        -- a message holds 2,000 topics
-        select t.n / 2000 as n,
-            coalesce(jsonb_object_agg(t.topic, t.head) filter (where t.topic is not null), '{}') as heads
-        from (
-            select 0::bigint as n, null::text as topic, null::bigint as head
-            union all
-            select row_number() over () - 1, centralcloud.topic_name(t.namespace, t.kind), t.head
-            from centralcloud.topic t
-        ) as t
-        group by t.n / 2000
-    ) as h;
+    from sent s
+    left join centralcloud.bridge_state b on true;
 end
 $$;
 
 comment on function centralcloud.next_heartbeat()
-is 'The heartbeat, when one is due (each second): epoch, heads of all topics, and how far the contribution stream is applied.';
+is 'The heartbeat, when one is due: epoch, how often topics have changed, how far the contribution stream is applied, and of '
+'the topics that changed since the last one the heads, where these are few and everybody may read them. Who lacks some asks, see '
+'topic_heads().';
 
 create or replace function centralcloud.next_key_announcements()
 returns table (message_id text, subject text, headers jsonb, payload bytea)
@@ -146,47 +189,127 @@ $$;
 comment on function centralcloud.next_key_announcements()
 is 'For each former key a message, signed by it, that says which key the authority has now: whoever was away hears it later.';
 
-create or replace function centralcloud.changes(request jsonb) returns jsonb
+create or replace function centralcloud.heartbeat_is_due() returns boolean
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from centralcloud.publisher as p
+        where centralcloud.is_over(p.heads_sent_at, case
+            when p.changes > p.changes_sent then interval '900 milliseconds' else interval '3 seconds'
+        end)
+    )
+$$;
+
+comment on function centralcloud.heartbeat_is_due()
+is 'Whether a heartbeat is to be sent: every 3 seconds, and soon after topics have changed.';
+
+create or replace function centralcloud.topic_heads(request jsonb, speaker uuid) returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    wanted_namespace text := request ->> 'namespace';
-    wanted_kind text := request ->> 'kind';
-    after bigint := (request ->> 'after')::bigint;
-    topic_head bigint := coalesce((
-        select t.head from centralcloud.topic t where t.namespace = wanted_namespace and t.kind = wanted_kind
-    ), 0);
-    page jsonb;
+    page constant integer := 500;
+    topics constant text[] := array(select t.value from jsonb_array_elements_text(request -> 'topics') as t);
+    asked_since constant bigint := (request ->> 'since')::bigint;
+    present constant bigint := (select p.changes from centralcloud.publisher p);
+    heads jsonb;
     reached bigint;
-    complete boolean;
+    complete boolean := true;
 begin
-    with candidate as (
-        select a.artifact_id, a.revision from centralcloud.artifact a
-        where a.namespace = wanted_namespace and a.kind = wanted_kind and a.revision > after
-        order by a.revision limit 500
-    ), sized as (
-        select r.revision, r.refined, sum(r.size) over (order by r.revision) - r.size as size_before
-        from centralcloud.refined_rows(array(select c.artifact_id from candidate c)) as r
-    ), chosen as (
-        select s.revision, s.refined from sized s where s.size_before < centralcloud.message_limit() / 2
-    )
-    select
-        coalesce(jsonb_agg(c.refined order by c.revision), '[]'), max(c.revision),
-        count(*) = (select count(*) from candidate) and count(*) < 500
-    into page, reached, complete
-    from chosen c;
+    perform centralcloud.check_length('topics', request -> 'topics', page);
+    if asked_since is null then
+        heads := centralcloud.heads(topics);
+    elsif request ? 'topics' then
+        select jsonb_object_agg(a.topic, t.head) into heads
+        from unnest(topics) as a (topic)
+        cross join lateral centralcloud.topic_parts(a.topic) as p
+        join centralcloud.topic as t on t.namespace = p.namespace and t.kind = p.kind
+        where t.change > asked_since;
+    else
+        select jsonb_object_agg(centralcloud.topic_name(t.namespace, t.kind), t.head), max(t.change), count(*) < page
+        into heads, reached, complete
+        from (
+            select c.* from centralcloud.topic as c where c.change > asked_since order by c.change limit page
+        ) as t;
+    end if;
     return jsonb_build_object(
-        'type', 'changes', 'namespace', wanted_namespace, 'kind', wanted_kind, 'from', after,
-        'to', case when complete then greatest(topic_head, after) else reached end, 'head', topic_head, 'rows', page
+        'type', 'heads', 'since', asked_since, 'to', case when complete then present else reached end,
+        'heads', centralcloud.readable_heads(speaker, coalesce(heads, '{}'))
     );
 end
 $$;
 
-comment on function centralcloud.changes(jsonb)
-is 'A page of a topic: the artifacts whose last change has a number after the one given, up to "to", which is the head when '
-'nothing remains.';
+comment on function centralcloud.topic_heads(jsonb, uuid)
+is 'Heads of topics that an instance asks for and may read: of up to 500 that it names, of those among them that changed after a number, or '
+'of all that changed after it, a page of 500. "to" is the number up to which the answer is complete. Errors: 54000 for more.';
+
+create or replace function centralcloud.changes(request jsonb, speaker uuid) returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    left_bytes bigint := centralcloud.message_limit() / 2;
+    first constant jsonb := centralcloud.page_of(request, speaker, left_bytes);
+    more jsonb := '[]';
+    page jsonb := first;
+    asked jsonb;
+begin
+    perform centralcloud.check_length('more', request -> 'more', 200);
+    for asked in select m.value from jsonb_array_elements(request -> 'more') as m loop
+        left_bytes := left_bytes - octet_length(page::text);
+        page := centralcloud.page_of(asked, speaker, left_bytes);
+        more := more || page;
+    end loop;
+    return first || jsonb_build_object('type', 'changes', 'more', more);
+end
+$$;
+
+comment on function centralcloud.changes(jsonb, uuid)
+is 'A page of a topic, see page_of(), and of each that the request names besides it, up to 200; those that do not fit are empty and '
+'end where they begin. Errors: 54000 for more.';
+
+create or replace function centralcloud.page_of(asked jsonb, speaker uuid, max_bytes bigint) returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    at_once constant integer := 500;
+    wanted_namespace text := asked ->> 'namespace';
+    wanted_kind text := asked ->> 'kind';
+    after bigint := (asked ->> 'after')::bigint;
+    readable constant boolean := centralcloud.may_read(speaker, wanted_namespace);
+    topic_head bigint := coalesce((
+        select t.head from centralcloud.topic t
+        where readable and t.namespace = wanted_namespace and t.kind = wanted_kind
+    ), 0);
+    candidates constant uuid[] := array(
+        select a.artifact_id from centralcloud.artifact a
+        where readable and a.namespace = wanted_namespace and a.kind = wanted_kind and a.revision > after
+        order by a.revision limit at_once
+    );
+    page jsonb;
+    reached bigint;
+    complete boolean;
+begin
+    select
+        coalesce(jsonb_agg(r.refined order by r.revision), '[]'), max(r.revision),
+        count(*) = cardinality(candidates) and count(*) < at_once
+    into page, reached, complete
+    from centralcloud.fitting_rows(candidates, max_bytes) as r;
+    return jsonb_build_object(
+        'namespace', wanted_namespace, 'kind', wanted_kind, 'from', after,
+        'to', case when complete then greatest(topic_head, after) else coalesce(reached, after) end,
+        'head', topic_head, 'rows', page
+    );
+end
+$$;
+
+comment on function centralcloud.page_of(jsonb, uuid, bigint)
+is 'A page of a topic: the artifacts whose last change has a number after the one given, so many bytes or 500, up to "to", which is '
+'the head when nothing remains. A namespace that the instance may not read is like one in which there is nothing.';
 
 create or replace function centralcloud.heads(topics text[] default null) returns jsonb
 language sql stable security definer
@@ -194,8 +317,10 @@ set search_path = pg_catalog, pg_temp
 as $$
     select coalesce(jsonb_object_agg(h.topic, h.head), '{}')
     from (
-        select centralcloud.topic_name(t.namespace, t.kind) as topic, t.head
-        from centralcloud.topic as t where heads.topics is null
+        (
+            select centralcloud.topic_name(t.namespace, t.kind) as topic, t.head
+            from centralcloud.topic as t where heads.topics is null order by t.change desc limit 100
+        )
         union all
         select asked.topic, coalesce(t.head, 0)
         from unnest(heads.topics) as asked (topic)
@@ -205,7 +330,7 @@ as $$
 $$;
 
 comment on function centralcloud.heads(text[])
-is 'Heads of topics, of all or of those given as namespace/kind; 0 where nothing is published yet.';
+is 'Heads of the topics given as namespace/kind, 0 where nothing is published yet; without any of the 100 that changed last.';
 
 create or replace function centralcloud.epoch() returns text
 language sql stable security definer

@@ -10,6 +10,20 @@ $$;
 comment on function centralcloud.known_key(text)
 is 'The public key of the instance in whose name a message came; null when none is known yet.';
 
+create or replace function centralcloud.enrolment() returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(
+        centralcloud.get_setting('enrolment'),
+        (select 'required' from centralcloud.bridge_state as b where b.remote),
+        'open'
+    )
+$$;
+
+comment on function centralcloud.enrolment()
+is 'Whether enrolment is open or required: the setting, else required when the NATS server is beyond this machine, where anybody may be.';
+
 create or replace function centralcloud.rejection_reason(subject text, payload bytea, meta jsonb) returns text
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -30,7 +44,7 @@ begin
         when known.public_key is not null and signer not in (known.public_key, coalesce(known.former_key, ''))
             then 'key'
         when known.public_key is not null then null
-        when centralcloud.get_setting('enrolment') = 'required' then 'unknown'
+        when centralcloud.enrolment() = 'required' then 'unknown'
         when signer is null and centralcloud.get_setting('unsigned_messages') = 'refuse' then 'unsigned'
     end;
 end
@@ -173,6 +187,11 @@ language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select array_remove(array[
+        (
+            select 'Whoever speaks first in the name of an instance is believed, and NATS is not on this machine only: SELECT '
+                'centralcloud.configure(''{"enrolment": "required"}''), and enroll() each instance.'
+            from centralcloud.bridge_state as b where b.remote and centralcloud.enrolment() = 'open'
+        ),
         case when centralcloud.get_setting('unsigned_messages') = 'accept' then
             'Messages without a signature are accepted of instances that never signed one: SELECT '
             'centralcloud.configure(''{"unsigned_messages": "refuse"}'') when all are of version 0.3 or later.'

@@ -23,7 +23,7 @@ as $$
         b.bridge_version,
         centralcloud.troubles(),
         centralcloud.public_key(),
-        centralcloud.get_setting('enrolment'),
+        centralcloud.enrolment(),
         (select coalesce(sum(r.messages), 0)::bigint from centralcloud.rejection as r)
     from (select true as here) as one
     left join centralcloud.bridge_state as b on one.here

@@ -110,6 +110,7 @@ begin
         connected = (state ->> 'connected')::boolean,
         connection = state ->> 'connection',
         error = state ->> 'error',
+        remote = (state ->> 'remote')::boolean,
         max_payload = coalesce((state ->> 'max_payload')::integer, max_payload),
         streams = coalesce(state -> 'streams', '{}'),
         consumers = coalesce(state -> 'consumers', '{}');

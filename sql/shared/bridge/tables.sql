@@ -12,7 +12,8 @@ create table @extschema@.bridge_state (
     consumers jsonb not null default '{}',
     connection text,
     pid integer,
-    backend_start timestamptz
+    backend_start timestamptz,
+    remote boolean
 );
 
 comment on table @extschema@.bridge_state is 'What the bridge of this database last reported: one row, none before the first.';
@@ -29,6 +30,8 @@ comment on column @extschema@.bridge_state.connection
 is 'Id of its present connection to NATS; null for none, and from a bridge before 0.3.';
 comment on column @extschema@.bridge_state.pid is 'Process of the session that has the bridge''s place; null after a clean stop.';
 comment on column @extschema@.bridge_state.backend_start is 'When that process began: no other has both.';
+comment on column @extschema@.bridge_state.remote
+is 'Whether its NATS server is beyond this machine; null from a bridge before 0.3.';
 
 create table @extschema@.doorbell (
     only_row boolean primary key default true check (only_row),

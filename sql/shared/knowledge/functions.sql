@@ -44,7 +44,7 @@ comment on function @extschema@.content_limit() is 'Greatest size of an artifact
 create or replace function @extschema@.default_group_cap() returns double precision
 language sql immutable parallel safe
 begin atomic
-    select 20::double precision;
+    select 8::double precision;
 end;
 
 comment on function @extschema@.default_group_cap()

@@ -132,7 +132,7 @@ begin
                 @extschema@.hidden_refusal(given.name, 'name'),
                 case when not coalesce(
                     given.successes between 0 and given.uses and given.uses <= @extschema@.greatest_number(), false
-                )
+                ) or given.holders < 0 or given.vouching < 0
                     then @extschema@.refuse('22023', 'counters do not add up') end
             )
         end

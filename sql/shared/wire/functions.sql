@@ -166,3 +166,27 @@ end;
 
 comment on function @extschema@.read_heads(jsonb)
 is 'Topics and the numbers of their last changes, from a JSON object of namespace/kind and number; what is not valid is left out.';
+
+
+create or replace function @extschema@.check_length(field text, list jsonb, greatest_length integer) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if jsonb_typeof(list) is distinct from 'array' and list is not null then
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('%s is %s, not a list', field, jsonb_typeof(list)),
+            hint = 'Send a JSON array, see messages.md.';
+    end if;
+    if jsonb_array_length(list) > greatest_length then
+        raise exception using errcode = 'program_limit_exceeded',
+            message = format('%s has %s entries, %s at most are taken',
+                field, jsonb_array_length(list), greatest_length),
+            hint = 'Send them in several messages.';
+    end if;
+end
+$$;
+
+comment on function @extschema@.check_length(text, jsonb, integer)
+is 'Raises 54000 for a list of a message that is longer than what is taken at once, and 22023 for what is no list; a missing '
+'one is short enough.';

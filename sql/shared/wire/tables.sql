@@ -69,7 +69,9 @@ create type @extschema@.wire_refined as (
     confidence double precision,
     uses bigint,
     successes bigint,
-    pinned boolean
+    pinned boolean,
+    holders bigint,
+    vouching bigint
 );
 
 comment on type @extschema@.wire_refined is 'An artifact as the authority sends it: in pushes, pages of changes, answers and comparisons.';
@@ -87,6 +89,8 @@ comment on column @extschema@.wire_refined.confidence is 'Lower bound of its suc
 comment on column @extschema@.wire_refined.uses is 'Outcomes that the authority knows of.';
 comment on column @extschema@.wire_refined.successes is 'Successes among them.';
 comment on column @extschema@.wire_refined.pinned is 'Whether a curator made it the winner.';
+comment on column @extschema@.wire_refined.holders is 'Groups that hold it: who taught it.';
+comment on column @extschema@.wire_refined.vouching is 'Groups whose outcomes were successes at least by half.';
 
 create type @extschema@.wire_question as (
     query text,

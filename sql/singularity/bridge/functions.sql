@@ -1,5 +1,30 @@
 -- The instance's half of the bridge's contract: what to have, what to send, what to do with what comes.
 
+create or replace function singularity.bridge_probes(me uuid) returns jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_build_object(
+        'may_publish', jsonb_build_array(p.prefix || '.contribute.' || me, p.prefix || '.centralcloud.check.' || me),
+        'must_not_publish', jsonb_build_array(
+            p.prefix || '.contribute.' || p.nobody, p.prefix || '.centralcloud.check.' || p.nobody,
+            p.prefix || '.receipt.' || p.nobody, p.prefix || '.refined.CHECK.CHECK',
+            p.prefix || '.inbox.' || p.nobody || '.check', '$JS.API.STREAM.PURGE.' || singularity.stream_name(),
+            '$JS.API.STREAM.MSG.GET.' || singularity.stream_name()
+        ),
+        'must_not_subscribe', jsonb_build_array(
+            p.prefix || '.contribute.*', p.prefix || '.receipt.' || p.nobody, p.prefix || '.inbox.' || p.nobody || '.>',
+            p.prefix || '.centralcloud.*.' || p.nobody
+        )
+    )
+    from (
+        select singularity.get_setting('subject_prefix') as prefix, '00000000-0000-0000-0000-000000000000' as nobody
+    ) as p
+$$;
+
+comment on function singularity.bridge_probes(uuid)
+is 'Subjects by which `singularity-bridge check` tries NATS permissions: what is published there does nothing.';
+
 create or replace function singularity.bridge_plan() returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -29,9 +54,11 @@ begin
         'subscriptions', jsonb_build_array(prefix || '.receipt.' || me, prefix || '.heads') || coalesce((
             select jsonb_agg(prefix || '.refined.' || t.namespace || '.' || t.kind order by t.namespace, t.kind)
             from singularity.topic t
+            where singularity.sharing_of(t.namespace) <> 'private'
         ), '[]'),
         'signing_keys', singularity.signing_keys(),
-        'service', null
+        'service', null,
+        'probes', singularity.bridge_probes(me)
     ));
 end
 $$;
@@ -43,7 +70,9 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    update singularity.authority set welcomed_at = null, hello_sent_at = null, session_id = gen_random_uuid();
+    update singularity.authority set
+        welcomed_at = null, hello_sent_at = null, heads_asked_at = null, paused_until = null,
+        session_id = gen_random_uuid();
     update singularity.topic set requested_at = null;
     update singularity.comparison set requested_at = null;
     perform singularity.restore_indexes(), singularity.repair_versions();
@@ -71,8 +100,10 @@ begin
     if exists (select from singularity.due_questions()) then
         queues := array_append(queues, 'question');
     end if;
-    if singularity.hello_is_due() or exists (select from singularity.topics_to_fetch())
-        or singularity.comparison_is_due() then
+    if singularity.hello_is_due() or not singularity.is_paused() and (
+        singularity.heads_are_due() or exists (select from singularity.topics_to_fetch())
+        or singularity.comparison_is_due()
+    ) then
         queues := array_append(queues, 'sync');
     end if;
     if singularity.may_contribute() and (
@@ -107,6 +138,12 @@ begin
             return query
             select h.message_id, 'request', service || 'hello.' || me, null::jsonb, h.payload, 5000
             from singularity.next_hello() as h;
+            if singularity.is_paused() then
+                return;
+            end if;
+            return query
+            select w.message_id, 'request', service || 'heads.' || me, null::jsonb, w.payload, 10000
+            from singularity.next_heads_request() as w;
             return query
             select c.message_id, 'request', service || 'changes.' || me, null::jsonb, c.payload, 10000
             from singularity.next_change_requests(max_messages) as c;
@@ -153,14 +190,14 @@ declare
 begin
     perform singularity.note_batches(results);
     for result in
-        select r.message_id, r.ok, decode(r.reply, 'base64') as reply, r.signer
-        from jsonb_to_recordset(results) as r (message_id text, ok boolean, reply text, signer text)
+        select r.message_id, r.ok, decode(r.reply, 'base64') as reply, r.error, r.signer
+        from jsonb_to_recordset(results) as r (message_id text, ok boolean, reply text, error text, signer text)
         where r.message_id not like 'contribution:%'
     loop
         if result.ok then
             perform singularity.receive_reply(result.message_id, result.reply, result.signer);
         else
-            perform singularity.retry_request(result.message_id);
+            perform singularity.retry_request(result.message_id, result.error);
         end if;
     end loop;
 end
@@ -194,7 +231,7 @@ exception when others then
     end if;
     perform singularity.keep_dead_letter('reply to ' || message_id, payload, null, sqlstate, sqlerrm),
         singularity.drop_dead_letters(),
-        singularity.retry_request(message_id);
+        singularity.retry_request(message_id, sqlerrm);
 end
 $$;
 
@@ -217,6 +254,8 @@ begin
             perform singularity.apply_answer(request::uuid, body);
         when 'changes changes' then
             perform singularity.apply_changes(body);
+        when 'heads heads' then
+            perform singularity.apply_heads(body);
         when 'hello welcome' then
             perform singularity.apply_welcome(body);
         when 'digest digest' then
@@ -235,23 +274,30 @@ $$;
 
 comment on function singularity.apply_reply(text, jsonb) is 'Applies the authority''s reply to a request.';
 
-create or replace function singularity.retry_request(message_id text) returns void
+create or replace function singularity.retry_request(message_id text, error text) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
 declare
     request text := split_part(message_id, ':', 2);
+    seconds constant integer := (regexp_match(error, '^429: .* in ([0-9]{1,4}) s'))[1];
 begin
+    update singularity.authority a set paused_until = clock_timestamp() + least(seconds, 60) * interval '1 second'
+    where seconds is not null;
     case split_part(message_id, ':', 1)
         when 'question' then perform singularity.retry_question(request::uuid);
         when 'changes' then perform singularity.retry_changes(request);
+        when 'heads' then perform singularity.retry_heads();
         when 'digest' then perform singularity.retry_comparison();
         else null; -- a hello is said again by itself
     end case;
 end
 $$;
 
-comment on function singularity.retry_request(text) is 'A request without an answer is tried again after a pause.';
+comment on function singularity.retry_request(text, text)
+is 'A request without an answer is tried again after a pause; when there were too many, nothing but questions and hellos is asked until '
+'the time that the authority said, a minute at most.';
 
 create or replace function singularity.apply_messages(subjects text[], bodies jsonb[], meta jsonb[])
 returns table (subject_number integer, subject text, headers jsonb, payload bytea)
@@ -292,13 +338,13 @@ begin
         case body ->> 'type'
             when 'receipt' then
                 perform singularity.watch_topics(body -> 'heads');
+                if (body ->> 'retry_refused')::boolean then
+                    perform singularity.retry_refused();
+                end if;
             when 'refined' then
                 perform singularity.apply_refined(body);
             when 'heads' then
-                perform singularity.hear_heads(body -> 'heads');
-                update singularity.authority set
-                    stream_created = left(body ->> 'stream_created', 100),
-                    stream_passed = singularity.number_in(body, 'stream_passed');
+                perform singularity.hear_heartbeat(body);
             else
                 raise exception using errcode = 'feature_not_supported',
                     message = format('message of unknown type %L', singularity.printable(body ->> 'type'));

@@ -137,7 +137,7 @@ begin
     select ''
     union all
     select singularity.topic_name(t.namespace, t.kind) from singularity.topic t
-    where t.followed and t.position = t.head;
+    where t.followed and t.position = t.head and singularity.sharing_of(t.namespace) <> 'private';
 end
 $$;
 
@@ -204,9 +204,6 @@ begin
     made.prefix := range_to_send.prefix;
     select d.entries, d.digest into made.entries, made.digest
     from singularity.range_digest(made.topic, made.prefix) as d;
-    if made.topic <> '' then
-        made.forgotten := singularity.forgotten_in(made.topic, made.prefix);
-    end if;
     if in_detail then
         made.states := singularity.states_in(made.topic, made.prefix);
     end if;
@@ -256,34 +253,29 @@ $$;
 comment on function singularity.states_in(text, text)
 is 'The states of a range: artifact, variant, incarnation and the greatest version ever offered; of a topic artifact and revision.';
 
-create or replace function singularity.copies_in(topic text, prefix text) returns setof singularity.central_copy
+create or replace function singularity.copies_in(topic text, prefix text)
+returns table (artifact_id uuid, revision bigint)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select c.*
+    select c.artifact_id, c.revision
     from singularity.topic_parts(copies_in.topic) as t
     inner join singularity.central_copy as c on t.namespace = c.namespace and t.kind = c.kind
     where not c.unknown
         and c.artifact_id between singularity.range_start(copies_in.prefix) and singularity.range_end(copies_in.prefix)
+    union all
+    -- the authority told of it, so its id is no news there; of what was forgotten besides nothing is said
+    select u.artifact_id, u.revision
+    from singularity.topic_parts(copies_in.topic) as t
+    inner join singularity.unwanted_copy as u on t.namespace = u.namespace and t.kind = u.kind
+    where u.artifact_id between singularity.range_start(copies_in.prefix) and singularity.range_end(copies_in.prefix)
+        and singularity.is_forgotten(u.artifact_id)
+        and not exists (select from singularity.central_copy as c where c.artifact_id = u.artifact_id and not c.unknown)
 $$;
 
-comment on function singularity.copies_in(text, text) is 'The copies of a topic in a range that the authority is taken to know.';
-
-create or replace function singularity.forgotten_in(topic text, prefix text) returns jsonb
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-    select jsonb_agg(h.artifact_id)
-    from singularity.topic_parts(forgotten_in.topic) as t
-    inner join singularity.holding as h on t.namespace = h.namespace and t.kind = h.kind
-    where h.variant is null
-        and h.artifact_id between singularity.range_start(forgotten_in.prefix)
-            and singularity.range_end(forgotten_in.prefix)
-        and h.version = (select p.version from singularity.present_holding(h.artifact_id) as p)
-$$;
-
-comment on function singularity.forgotten_in(text, text)
-is 'Artifacts of a topic that were forgotten here, so that no copy is wanted; null for none.';
+comment on function singularity.copies_in(text, text)
+is 'The copies of a topic in a range that the authority is taken to know, and those that came and were not kept, since they were '
+'forgotten here.';
 
 create or replace function singularity.apply_comparison(body jsonb) returns void
 language plpgsql security definer
@@ -294,11 +286,16 @@ as $$
 declare
     compared record;
 begin
+    perform singularity.check_length('ranges', body -> 'ranges', 64);
     for compared in
         select r as range, r.topic, r.prefix, c.in_detail, c.requested_at
         from jsonb_populate_recordset(null::singularity.wire_difference, body -> 'ranges') as r
         join singularity.comparison c using (topic, prefix)
     loop
+        perform singularity.check_length('states', (compared.range).states, 1000),
+            singularity.check_length('records', (compared.range).records, 1000),
+            singularity.check_length('rows', (compared.range).rows, 1000),
+            singularity.check_length('unknown', (compared.range).unknown, 1000);
         if compared.in_detail and (compared.range).states is not null then
             if compared.topic = '' then
                 perform singularity.restore_states((compared.range).records),
@@ -334,22 +331,25 @@ declare
     entries_here constant bigint := (
         select d.entries from singularity.range_digest(divide_range.topic, divide_range.prefix) as d
     );
+    -- nobody has so much that the ranges of the seventh digit were not small: what the other side says is no reason
+    deep constant boolean := length(divide_range.prefix) >= 7 and entries_here <= 200;
 begin
-    -- what only the authority says to be more than there can be is not divided for ever
-    if greatest(entries_here, entries_there) <= 200 or length(divide_range.prefix) >= 8
-        or entries_here <= 200 and (select count(*) from singularity.comparison) > 4096 then
+    if greatest(entries_here, entries_there) <= 200 or deep then
         update singularity.comparison c set in_detail = true, requested_at = null
         where c.topic = divide_range.topic and c.prefix = divide_range.prefix;
     else
+        -- they are compared in the order of their digits, so that few wait; what is left out differs next time too
         insert into singularity.comparison (topic, prefix)
         select divide_range.topic, divide_range.prefix || to_hex(n) from generate_series(0, 15) as n
+        where (select count(*) from singularity.comparison c where c.prefix <> '') < 20000
         on conflict do nothing;
     end if;
 end
 $$;
 
 comment on function singularity.divide_range(text, text, bigint)
-is 'A range that differs is compared in detail when it is small, else in sixteen parts, as far as that goes.';
+is 'A range that differs is compared in detail when it is small, else in sixteen parts. Whatever the authority says, no more '
+'than 20,000 parts wait.';
 
 create or replace function singularity.settle_states(prefix text, states jsonb, asked_at timestamptz) returns void
 language plpgsql security definer
@@ -407,6 +407,8 @@ as $$
 begin
     perform singularity.receive_refined(range.rows, refresh_copies.epoch, false);
     update singularity.central_copy c set unknown = true
+    where c.artifact_id in (select u.value::uuid from jsonb_array_elements_text(range.unknown) as u);
+    delete from singularity.unwanted_copy c
     where c.artifact_id in (select u.value::uuid from jsonb_array_elements_text(range.unknown) as u);
     update singularity.reconciliation set
         refreshed = refreshed + jsonb_array_length(range.rows) + jsonb_array_length(range.unknown);

@@ -13,8 +13,11 @@ begin
             message = 'the mode is not changed by configure()',
             hint = 'Call singularity.connect(mode) or singularity.disconnect().';
     end if;
-    perform singularity.raise_refusal(singularity.hidden_refusal(changes ->> 'instance_name', 'instance_name')),
-        singularity.change_settings(changes);
+    perform singularity.raise_refusal(singularity.hidden_refusal(changes ->> 'instance_name', 'instance_name'));
+    perform singularity.change_settings(changes);
+    if changes ? 'default_sharing' then
+        perform singularity.apply_policies(array(select distinct h.artifact_id from singularity.holding as h));
+    end if;
 end
 $$;
 
@@ -36,6 +39,10 @@ begin atomic
             'environment', 'text', 'dev', '^(dev|test|ci|prod)$',
             'Environment of this instance; the authority weights by it.'
         ),
+        (
+            'default_sharing', 'text', 'shared', '^(shared|private|review)$',
+            'Policy of namespaces of which share() said nothing, and of questions about none: shared, private or review.'
+        ),
         ('subject_prefix', 'text', 'singularity', '^[a-z0-9_-]{1,64}$', 'First token of every NATS subject and name.'),
         (
             'reconcile_every', 'interval', '10 minutes', null,
@@ -43,7 +50,8 @@ begin atomic
         ),
         (
             'unsigned_messages', 'text', 'refuse', '^(refuse|accept)$',
-            'Whether an authority of which no key is known may speak unsigned, as versions before 0.3 do: for an upgrade.'
+            'Whether an authority of which no key is known may speak unsigned, as versions before 0.3 do: for an '
+            'upgrade.'
         ),
         ('answer_ttl', 'interval', '1 hour', null, 'How long a central copy or an answer is fresh.'),
         ('negative_ttl', 'interval', '5 minutes', null, 'How long "the authority knows nothing" is remembered.'),

@@ -17,13 +17,15 @@ begin
     insert into singularity.authority as a (backfill_after) values (pg_current_xact_id())
     on conflict (only_row) do update set backfill_after = excluded.backfill_after;
     perform singularity.backfill();
+    perform singularity.tell_what_leaves();
     perform singularity.ring_doorbell();
 end
 $$;
 
 comment on function singularity.connect(text)
 is 'Connects this instance to the authority, in mode hybrid (local first, the authority on a miss) or central (local '
-'first, the authority asked as well every time), and queues everything shared that was learned before. It does not wait '
+'first, the authority asked as well every time), and queues everything shared that was learned before: a notice says how much '
+'leaves, see sharing_preview(), and ROLLBACK keeps it here. It does not wait '
 'for the bridge: see status(). Errors: 22023 for an unknown mode.';
 
 create or replace function singularity.disconnect() returns void
@@ -57,7 +59,22 @@ as $$
         heard_at = clock_timestamp(),
         -- a new epoch wants a new hello
         welcomed_at = case when a.epoch = hear_authority.epoch then a.welcomed_at end,
+        changes_known = case when a.epoch = hear_authority.epoch then a.changes_known end,
+        heads_asked_at = case when a.epoch = hear_authority.epoch then a.heads_asked_at end,
         epoch = hear_authority.epoch;
 $$;
 
 comment on function singularity.hear_authority(text) is 'Notes that the authority was heard just now, and its epoch.';
+
+create or replace function singularity.is_paused() returns boolean
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((
+        select clock_timestamp() between a.paused_until - interval '1 minute' and a.paused_until
+        from singularity.authority as a
+    ), false)
+$$;
+
+comment on function singularity.is_paused()
+is 'Whether nothing is to be asked for a while but questions and hellos, since the authority was asked too much.';

@@ -10,7 +10,12 @@ create table singularity.authority (
     session_id uuid not null default gen_random_uuid(),
     stream_awaited bigint,
     twin_at timestamptz,
-    public_key text
+    public_key text,
+    changes bigint,
+    changes_known bigint,
+    heads_asked_at timestamptz,
+    synced_at timestamptz,
+    paused_until timestamptz
 );
 
 comment on table singularity.authority is 'What this instance knows of the authority: one row, none before the first connect.';
@@ -29,5 +34,13 @@ is 'Up to which number of the stream the authority must have read before it know
 comment on column singularity.authority.twin_at is 'Since when the authority hears two databases speak as this instance; null for not.';
 comment on column singularity.authority.public_key
 is 'The key that the authority signs with, an nkey: from its first welcome, or from trust_authority(). Null before.';
+comment on column singularity.authority.changes is 'How often the authority''s topics have changed, as the last heartbeat told it.';
+comment on column singularity.authority.changes_known
+is 'Up to which of these changes the heads of watched topics are known here; null before the first heartbeat of an epoch, and '
+'from an authority before 0.3.';
+comment on column singularity.authority.heads_asked_at is 'When heads were last asked for; null when no request is under way.';
+comment on column singularity.authority.synced_at is 'When all of these changes were last known here.';
+comment on column singularity.authority.paused_until
+is 'Until when nothing is asked but questions, since the authority said that there were too many requests; null for no pause.';
 
 select pg_catalog.pg_extension_config_dump('singularity.authority', '');

@@ -29,19 +29,35 @@ as $$
 declare
     max_records constant integer := 300;
     new_id constant uuid := gen_random_uuid();
+    keys jsonb;
+    may_leave bigint[];
     records jsonb;
     attempt integer;
 begin
     perform singularity.ensure_seal_key();
+    select jsonb_agg(to_jsonb(t)) into keys from singularity.dequeue_entries(max_records) as t;
+    if keys is null then
+        return;
+    end if;
+    may_leave := (
+        select singularity.judge_entries(array_agg(t.artifact_id), array_agg(t.variant))
+        from jsonb_to_recordset(keys) as t (artifact_id uuid, variant text)
+    );
+    if not singularity.scanner_is_ready() then
+        return;
+    end if;
     with entry as (
         select
-            t.artifact_id, t.variant, t.incarnation, r.version, j.record, d.offered_version, d.attempts,
+            t.artifact_id, t.variant, t.incarnation, t.version as dequeued_version, r.version, j.record,
+            d.offered_version, d.attempts,
             sum(octet_length(j.record::text) + 2) over (order by r.version) as size,
             row_number() over (order by r.version) as n
-        from singularity.dequeue_entries(max_records) as t
+        from jsonb_to_recordset(keys) as t (artifact_id uuid, variant text, incarnation uuid, version bigint)
         left join singularity.delivery d using (artifact_id, variant, incarnation)
         left join lateral singularity.record_to_send(t.artifact_id, t.variant, t.incarnation) as r
             on r.version > coalesce(d.confirmed_version, 0)
+            -- what another session learned since is judged with its own entry
+            and (t.variant <> '' or r.variant is null or r.version = any (may_leave))
         cross join lateral (select singularity.encode_record(r) as record) as j
     ), sent as (
         select e.* from entry e
@@ -65,7 +81,7 @@ begin
         where o.version in (
             select x.version from entry e
             join singularity.outbox x using (artifact_id, variant, incarnation)
-            where e.version is null
+            where e.version is null and x.version <= e.dequeued_version
             for update of x skip locked
         )
     )
@@ -92,25 +108,40 @@ $$;
 
 comment on function singularity.next_batch()
 is 'Builds one message from the oldest entries that wait, at most 300 records and message_limit() bytes, and marks them '
-'as offered; entries that the authority is not to hear of, or has confirmed already, are dropped.';
+'as offered; entries that the authority is not to hear of, has confirmed already or that judge_entries() holds back are '
+'dropped.';
 
 create or replace function singularity.dequeue_entries(max_entries integer)
-returns table (artifact_id uuid, variant text, incarnation uuid)
+returns table (artifact_id uuid, variant text, incarnation uuid, version bigint)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    room bigint := singularity.message_limit();
 begin
-    return query
-    select distinct o.artifact_id, o.variant, o.incarnation
-    from (
-        select e.artifact_id, e.variant, e.incarnation from singularity.outbox e
-        where e.batch_id is null order by e.version limit max_entries for update skip locked
-    ) as o;
+    for artifact_id, variant, incarnation, version in
+        select o.artifact_id, o.variant, o.incarnation, max(o.version)
+        from (
+            select e.artifact_id, e.variant, e.incarnation, e.version from singularity.outbox e
+            where e.batch_id is null order by e.version limit max_entries for update skip locked
+        ) as o
+        group by o.artifact_id, o.variant, o.incarnation
+        order by min(o.version)
+    loop
+        return next;
+        -- what does not fit is not looked at: it would be judged again for the next message
+        room := room - case when variant = '' then coalesce(
+            (select octet_length(h.content::text) from singularity.holding_to_send(artifact_id) as h), 0
+        ) else 0 end;
+        exit when room < 0;
+    end loop;
 end
 $$;
 
-comment on function singularity.dequeue_entries(integer) is 'The holdings and evidence of the oldest entries that wait to be sent.';
+comment on function singularity.dequeue_entries(integer)
+is 'The holdings and evidence of the oldest entries that wait to be sent, about as many as a message takes, each with the last '
+'version of its entries.';
 
 create or replace function singularity.record_to_send(artifact_id uuid, variant text, incarnation uuid)
 returns singularity.wire_record
@@ -130,7 +161,13 @@ begin
                     'withdrawn_up_to', h.withdrawn_up_to)
             end
             from singularity.holding_to_send(record_to_send.artifact_id) as h
-            where singularity.is_for_authority(record_to_send.artifact_id)
+            where singularity.is_for_authority(record_to_send.artifact_id) and (
+                h.withdrawn_up_to >= h.version
+                or singularity.sharing_of(h.namespace) <> 'private' and not exists (
+                    select from singularity.held_holding b
+                    where b.artifact_id = h.artifact_id and b.version = h.version
+                )
+            )
         );
     else
         state := (
@@ -139,6 +176,8 @@ begin
             where e.artifact_id = record_to_send.artifact_id and e.variant = record_to_send.variant
                 and e.incarnation = record_to_send.incarnation and e.shared
                 and singularity.outcomes_may_leave(e.artifact_id, e.version)
+                and singularity.sharing_of(e.namespace) <> 'private'
+                and not singularity.is_held(e.artifact_id, e.variant)
         );
     end if;
     made := jsonb_populate_record(null::singularity.wire_record, state);
@@ -258,7 +297,7 @@ create or replace function singularity.may_contribute() returns boolean
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select singularity.get_setting('mode') <> 'local' and not exists (
+    select singularity.get_setting('mode') <> 'local' and singularity.scanner_is_ready() and not exists (
         select from singularity.identity as i where i.restoring or i.mark <> singularity.database_mark()
     ) and (
         singularity.is_confirmed()
@@ -270,7 +309,8 @@ as $$
 $$;
 
 comment on function singularity.may_contribute()
-is 'Whether contributions may be sent now: not by a possible twin, not while states are being restored, and after a start of '
+is 'Whether contributions may be sent now: not by a possible twin, not while states are being restored or secrets cannot be '
+'looked for, and after a start of '
 'the server not before the authority had 10 seconds to say what it knows.';
 
 create or replace function singularity.backfill(artifact_ids uuid[] default null) returns bigint
@@ -291,10 +331,14 @@ begin
             where backfill.artifact_ids is null or x.artifact_id = any (backfill.artifact_ids)
         ) as a
         cross join lateral singularity.holding_to_send(a.artifact_id) as h
-        where singularity.is_for_authority(a.artifact_id)
+        where singularity.is_for_authority(a.artifact_id) and not exists (
+            select from singularity.held_holding b where b.artifact_id = h.artifact_id and b.version = h.version
+        )
         union all
         select e.version, e.artifact_id, e.variant, e.incarnation from singularity.evidence e
         where e.shared and singularity.outcomes_may_leave(e.artifact_id, e.version)
+            and singularity.sharing_of(e.namespace) <> 'private'
+            and not singularity.is_held(e.artifact_id, e.variant)
             and (backfill.artifact_ids is null or e.artifact_id = any (backfill.artifact_ids))
     ) as s
     left join singularity.delivery d using (artifact_id, variant, incarnation)
@@ -389,7 +433,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return (
-        select h.shared and h.variant is not null
+        select h.shared and h.variant is not null and h.withdrawn_up_to < h.version
+            and singularity.sharing_of(h.namespace) <> 'private'
             or exists (select from singularity.delivery d where d.artifact_id = is_for_authority.artifact_id)
         from singularity.present_holding(is_for_authority.artifact_id) as h
     );

@@ -60,6 +60,9 @@ begin
     update singularity.authority set welcomed_at = clock_timestamp();
     perform singularity.confirm_identity(singularity.number_in(body, 'known_version')), singularity.hear_heads(body -> 'heads'),
         singularity.want_comparison(), singularity.end_key_change(body ->> 'public_key');
+    if (body ->> 'retry_refused')::boolean then
+        perform singularity.retry_refused();
+    end if;
 end
 $$;
 

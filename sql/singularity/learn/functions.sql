@@ -89,7 +89,9 @@ begin
         (singularity.present_identity()).incarnation
     );
     if forget.everywhere then
-        update singularity.holding h set content = null where h.artifact_id = key.artifact_id and h.content is not null;
+        update singularity.holding h set content = null, summary = null, tags = '{}', embedding = null, contract = null
+        where h.artifact_id = key.artifact_id and h.variant is not null;
+        delete from singularity.held_holding b where b.artifact_id = key.artifact_id;
         if singularity.get_setting('mode') <> 'local' then
             insert into singularity.outbox (version, artifact_id) values (tombstone, key.artifact_id);
             perform singularity.delete_replaced_entries(array[key.artifact_id]);
@@ -103,8 +105,8 @@ $$;
 
 comment on function singularity.forget(text, text, text, boolean)
 is 'Forgets an artifact here: lookup() and recall() no longer return it, from wherever it came, until it is learned again; '
-'a tombstone and the older versions stay in history(). With everywhere => true the contents are removed from history '
-'too, and what this instance gave to the authority (content and outcomes) is withdrawn. Returns whether there was '
+'a tombstone and the older versions stay in history(). With everywhere => true contents, summaries and tags are removed from '
+'history too, and what this instance gave to the authority (content and outcomes) is withdrawn. Returns whether there was '
 'anything to forget.';
 
 create or replace function singularity.history(kind text, name text, namespace text default 'default')
@@ -254,6 +256,7 @@ as $$
 declare
     connected boolean := singularity.get_setting('mode') <> 'local';
     present_incarnation uuid := (singularity.present_identity()).incarnation;
+    default_sharing constant text := singularity.get_setting('default_sharing');
     stored uuid[];
     queued uuid[];
 begin
@@ -289,8 +292,10 @@ begin
         )
         select
             artifact_id, version, namespace, kind, name, variant, content, summary, tags, shared,
-            case when shared then withdrawn_up_to else version end, embedding, contract, present_incarnation
+            case when shared and coalesce(p.policy, default_sharing) <> 'private' then withdrawn_up_to else version end,
+            embedding, contract, present_incarnation
         from changed
+        left join singularity.sharing_policy as p using (namespace)
     ), entries as (
         insert into singularity.outbox (version, artifact_id)
         select version, artifact_id from changed
@@ -382,7 +387,7 @@ begin
         perform singularity.delete_replaced_entries(artifact_ids), singularity.ring_doorbell();
     end if;
     -- contents that were learned while another session forgot them everywhere
-    update singularity.holding h set content = null
+    update singularity.holding h set content = null, summary = null, tags = '{}', embedding = null, contract = null
     where (h.artifact_id, h.version) in (
         select old.artifact_id, old.version
         from unnest(artifact_ids) as i (artifact_id)

@@ -29,7 +29,7 @@ comment on column singularity.holding.kind is 'Kind of the artifact: pattern, te
 comment on column singularity.holding.name is 'Name of the artifact within namespace and kind.';
 comment on column singularity.holding.variant is 'Which content, see variant_of(); null in the tombstone that forget() leaves.';
 comment on column singularity.holding.content is 'The content; null in a tombstone or when it was forgotten everywhere.';
-comment on column singularity.holding.summary is 'What it is, in a sentence.';
+comment on column singularity.holding.summary is 'What it is, in a sentence; null when it was forgotten everywhere.';
 comment on column singularity.holding.tags is 'Tags, sorted.';
 comment on column singularity.holding.shared is 'Whether it may leave this machine.';
 comment on column singularity.holding.withdrawn_up_to

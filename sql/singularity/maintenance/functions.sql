@@ -3,7 +3,7 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform singularity.expire_questions();
+    perform singularity.expire_questions(), singularity.delete_forgotten_copies();
     return singularity.fold_outcomes(10000) > 0;
 end
 $$;

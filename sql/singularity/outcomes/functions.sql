@@ -23,7 +23,8 @@ begin
     insert into singularity.outcome (artifact_id, namespace, kind, name, variant, incarnation, shared, succeeded)
     values (
         key.artifact_id, key.namespace, key.kind, key.name, credited, (singularity.present_identity()).incarnation,
-        singularity.outcomes_may_leave(key.artifact_id), record_outcome.succeeded
+        singularity.outcomes_may_leave(key.artifact_id) and singularity.sharing_of(key.namespace) <> 'private'
+        and singularity.is_known_outside(key.artifact_id, credited), record_outcome.succeeded
     );
     if singularity.get_setting('mode') <> 'local' then
         perform singularity.ring_doorbell();
@@ -62,6 +63,29 @@ $$;
 comment on function singularity.credited_variant(uuid, text)
 is 'The variant that an outcome counts for: the one given when it is known here, or else the best known one; null when '
 'there is none.';
+
+create or replace function singularity.is_known_outside(artifact_id uuid, variant text) returns boolean
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return exists (
+        select from singularity.holding h
+        where h.artifact_id = is_known_outside.artifact_id and h.variant = is_known_outside.variant
+            and h.shared and h.withdrawn_up_to < h.version
+    ) or exists (
+        select from singularity.central_copy c
+        where c.artifact_id = is_known_outside.artifact_id and c.variant = is_known_outside.variant
+    ) or exists (
+        select from singularity.delivery d
+        where d.artifact_id = is_known_outside.artifact_id and d.variant = is_known_outside.variant
+    );
+end
+$$;
+
+comment on function singularity.is_known_outside(uuid, text)
+is 'Whether a variant was shared or came from the authority: outcomes of one that is private name its hash, so they stay here.';
 
 create or replace function singularity.local_score(artifact_id uuid, variant text)
 returns table (uses bigint, successes bigint, confidence double precision)

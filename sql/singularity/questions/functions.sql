@@ -11,6 +11,8 @@ begin
         raise notice using
             message = 'the question was not queued: ' || case
                 when not singularity.is_online() then 'this instance is not online'
+                when singularity.sharing_of(ask.namespace) <> 'shared' then 'what concerns '
+                    || coalesce('namespace ' || ask.namespace, 'no namespace in particular') || ' stays here, see share()'
                 when current_setting('transaction_read_only')::boolean then 'this transaction is read-only'
                 else 'too many have no answer yet, see max_open_questions'
             end,
@@ -22,7 +24,8 @@ $$;
 
 comment on function singularity.ask(text, text, text)
 is 'Asks the authority and returns the id of the question at once; null, with a notice, while not online, in a read-only '
-'transaction or when there are max_open_questions without an answer, a tenth of them this login''s. The answer is '
+'transaction, where the policy of its namespace is not shared, or when there are max_open_questions without an answer, a tenth of '
+'them this login''s. One that looks as if a secret was in it is not sent: see held_back. The answer is '
 'kept here for recall() and lookup() and announced on the channel singularity_answer with the payload '
 '{"question_id": …, "results": n}; await_answer() waits for it. Errors: 22023 for an empty query or a filter that is not '
 'valid.';
@@ -35,8 +38,9 @@ as $$
 #variable_conflict use_column
 declare
     answered boolean;
+    finding jsonb;
 begin
-    select q.answered_at is not null into answered
+    select q.answered_at is not null, q.findings -> 0 into answered, finding
     from singularity.question q where q.question_id = is_awaited.question_id;
     if not found then
         raise exception using errcode = 'no_data_found',
@@ -47,12 +51,18 @@ begin
         raise notice 'no answer to question % within %', is_awaited.question_id, timeout;
         return false;
     end if;
+    if finding is not null then
+        raise notice using
+            message = format('the question was not sent: %s', concat_ws(', ', finding ->> 'rule', finding ->> 'place')),
+            hint = 'What looks as if a secret was in it stays here, and so does what is not shared: see '
+                'singularity.held_back.';
+    end if;
     return not answered;
 end
 $$;
 
 comment on function singularity.is_awaited(uuid, timestamptz, interval)
-is 'Whether await_answer(), called at a time with a timeout, goes on waiting; a notice when the timeout is over. Error: P0002 '
+is 'Whether await_answer(), called at a time with a timeout, goes on waiting; a notice when the timeout is over, or when the question was held back. Error: P0002 '
 'for an unknown question.';
 
 create or replace function singularity.check_timeout(timeout interval) returns void
@@ -131,7 +141,8 @@ declare
     )::text, 'UTF8')), 'hex');
     id uuid;
 begin
-    if current_setting('transaction_read_only')::boolean or not singularity.is_online() then
+    if current_setting('transaction_read_only')::boolean or not singularity.is_online()
+        or singularity.sharing_of(raise_question.namespace) <> 'shared' then
         return null;
     end if;
     -- what is open, or was answered a short while ago, is not asked again; a SERIALIZABLE transaction does not look,
@@ -156,7 +167,8 @@ end
 $$;
 
 comment on function singularity.raise_question(text, text, text, text, text[])
-is 'Queues a question to the authority, unless offline, in a read-only transaction or with too many open (then null) or the same one is open '
+is 'Queues a question to the authority, unless offline, in a read-only transaction, about a namespace that is not shared or with '
+'too many open (then null) or the same one is open '
 'or freshly answered (then that one''s id). Inserts only: it waits for no other session.';
 
 create or replace function singularity.may_ask() returns boolean
@@ -192,20 +204,23 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
-begin
-    return query
-    with due as (
+declare
+    due uuid[] := array(
         select q.question_id from singularity.question q
         where q.answered_at is null and q.question_id in (
             select d.question_id from singularity.due_questions() d order by d.next_attempt_at limit max_questions
         )
         for update skip locked
-    ), sent as (
+    );
+begin
+    due := singularity.judge_questions(due);
+    return query
+    with sent as (
         update singularity.question q set
             attempts = q.attempts + 1,
             -- beyond the time that the answer may take, and ever longer
             next_attempt_at = clock_timestamp() + least(6 + power(2, q.attempts), 60) * interval '1 second'
-        from due where q.question_id = due.question_id
+        where q.question_id = any (due)
         returning q.*
     )
     select 'question:' || s.question_id, singularity.encode_message(
@@ -217,6 +232,50 @@ end
 $$;
 
 comment on function singularity.next_questions(integer) is 'Questions to send now, as requests to the authority.';
+
+create or replace function singularity.judge_questions(question_ids uuid[]) returns uuid[]
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    -- what was sent before has passed; the policy of its namespace may have changed since it was asked
+    unsent uuid[] := array(
+        select q.question_id from singularity.question q where q.question_id = any (question_ids) and q.attempts = 0
+    );
+    records jsonb[] := array(
+        select jsonb_build_object('query', q.query, 'namespace', q.namespace, 'kind', q.kind, 'name', q.name, 'tags', q.tags)
+        from unnest(unsent) with ordinality as u (question_id, place)
+        join singularity.question q using (question_id)
+        order by u.place
+    );
+    unjudged uuid[] := '{}';
+begin
+    with found as (
+        select unsent[f.record] as question_id, f.findings from singularity.find_secrets_or_wait(records) as f
+    ), private as (
+        select q.question_id, jsonb_build_array(jsonb_build_object('rule', singularity.sharing_of(q.namespace))) as findings
+        from singularity.question q
+        where q.question_id = any (question_ids) and singularity.sharing_of(q.namespace) <> 'shared'
+    ), held as (
+        update singularity.question q set
+            findings = coalesce(f.findings, p.findings), answered_at = clock_timestamp(), results = 0
+        from found f full join private p using (question_id)
+        where q.question_id = coalesce(f.question_id, p.question_id) and coalesce(f.findings, p.findings) is not null
+        returning q.question_id
+    )
+    select array(select h.question_id from held h), array(select f.question_id from found f where f.findings is null)
+    into unsent, unjudged;
+    return array(
+        select i.question_id from unnest(question_ids) as i (question_id)
+        where i.question_id <> all (unsent) and i.question_id <> all (unjudged)
+    );
+end
+$$;
+
+comment on function singularity.judge_questions(uuid[])
+is 'Judges questions, each once, as judge_entries() does holdings: one that may not leave is closed without an answer, with its '
+'findings. Returns those that may be sent.';
 
 create or replace function singularity.retry_question(question_id uuid) returns void
 language sql security definer
@@ -286,6 +345,7 @@ as $$
     select q.*
     from singularity.question as q
     where q.answered_at is null and q.asked_at > now() - singularity.get_setting('question_ttl')::interval
+        and singularity.scanner_is_ready()
         -- no pause is that long: the clock was set back
         and now() not between q.next_attempt_at - interval '2 minutes' and q.next_attempt_at
 $$;

@@ -11,7 +11,8 @@ create table singularity.question (
     next_attempt_at timestamptz not null default now(),
     answered_at timestamptz,
     results integer,
-    asked_by name not null default session_user
+    asked_by name not null default session_user,
+    findings jsonb
 );
 
 create index question_open on singularity.question (next_attempt_at) where answered_at is null;
@@ -31,5 +32,7 @@ comment on column singularity.question.next_attempt_at is 'When it may be sent (
 comment on column singularity.question.answered_at is 'When the authority''s answer was here; null while open.';
 comment on column singularity.question.results is 'How many artifacts the answer had; 0: the authority knows nothing.';
 comment on column singularity.question.asked_by is 'The login that asked it.';
+comment on column singularity.question.findings
+is 'Why it was not sent but closed: an array of objects with rule and place; null for what may be sent.';
 
 select pg_catalog.pg_extension_config_dump('singularity.question', '');

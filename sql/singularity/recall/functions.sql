@@ -12,7 +12,8 @@ begin
     elsif singularity.is_forgotten(key.artifact_id) then
         return;
     end if;
-    if best.artifact_id is null or best.stale or singularity.get_setting('mode') = 'central' then
+    if (best.artifact_id is null or best.stale or singularity.get_setting('mode') = 'central')
+        and not singularity.is_kept_here(key.artifact_id) then
         perform singularity.raise_question(
             lookup.kind || ' ' || lookup.name, key.kind, key.namespace, key.name, null
         );
@@ -58,7 +59,7 @@ comment on function singularity.recall(
     text, text, text, text[], integer, double precision, singularity.level, vector, text
 )
 is 'What is known here that fits a query (words, an identifier, half a name, a question), best first. score (0 to 1) is the '
-'relevance, moved a little by confidence; similarity is the cosine, null without vectors; min_similarity leaves out what is '
+'relevance, moved by confidence, see score(); similarity is the cosine, null without vectors; min_similarity leaves out what is '
 'less relevant (a row below 0.2 has hardly ever to do with the query), min_level what is of a lower level (an outcome of a '
 'moment ago counts for it once it is added up, by the bridge or maintain()). embedding is a vector of your own for the query, '
 'under the contract of those that learn() was given. explain_recall() shows the parts of the ranking. It never waits for the network: while '
@@ -89,7 +90,7 @@ comment on function singularity.explain_recall(
     text, text, text, text[], integer, double precision, singularity.level, vector, text
 )
 is 'The rows of recall() with what their rank is made of: words (BM25, 0 to 1), name_match (letters of the name, 0 to 1) and '
-'similarity (cosine) make the relevance, see relevance(), and confidence moves it to the score. It asks no question.';
+'similarity (cosine) make the relevance, see relevance(), and confidence moves it to the score, see score(). It asks no question.';
 
 create or replace function singularity.related(
     kind text, name text, namespace text default 'default', max_results integer default 10
@@ -147,7 +148,7 @@ begin
         where s.relevance >= rank_knowledge.min_similarity
     );
     return query
-    select k, h.relevance * (0.9 + 0.1 * k.confidence), h::singularity.hit
+    select k, singularity.score(h.relevance, k.confidence), h::singularity.hit
     from singularity.known(array(select h.artifact_id from unnest(hits) as h)) as k
     join unnest(hits) as h on h.artifact_id = k.artifact_id
     order by 2 desc, k.artifact_id
@@ -158,8 +159,7 @@ $$;
 comment on function singularity.rank_knowledge(
     text, text, text, text[], integer, double precision, singularity.level, vector, text
 )
-is 'What recall() and explain_recall() return: the relevance of each row and its score, which is the relevance times '
-'0.9 + 0.1 confidence.';
+is 'What recall() and explain_recall() return: the relevance of each row and its score(), which its confidence moves.';
 
 create or replace function singularity.ranked(
     known singularity.knowledge, score double precision, similarity double precision
@@ -223,11 +223,17 @@ begin
             else s.successes::double precision / nullif(s.uses, 0) end,
         c.revision,
         c.fetched_at,
-        v.central and singularity.is_stale(c.unknown, c.fetched_at, t.synced_at, answer_ttl)
+        v.central and singularity.is_stale(
+            c.unknown, c.fetched_at,
+            case when t.position = t.head and t.epoch = u.epoch then greatest(t.synced_at, u.synced_at)
+                else t.synced_at end,
+            answer_ttl
+        )
     from unnest(artifact_ids) with ordinality as i (artifact_id, n)
     left join lateral singularity.present_holding(i.artifact_id) as h on true
     left join singularity.central_copy c on c.artifact_id = i.artifact_id
     left join singularity.topic t on t.namespace = c.namespace and t.kind = c.kind
+    left join singularity.authority u on true
     cross join lateral (
         select
             h.variant is not null and (c.variant, c.level) is distinct from (h.variant, 'retracted') as local_fits,
@@ -235,8 +241,11 @@ begin
     ) as f
     cross join lateral (
         select f.central_fits and (not f.local_fits or c.variant <> h.variant and (
-            c.pinned or c.level >= 'medium'
-            and c.confidence > (select l.confidence from singularity.local_score(i.artifact_id, h.variant) as l)
+            -- what has worked here is not replaced by what others say
+            c.pinned or c.level >= 'medium' and (
+                select c.confidence > l.confidence and (l.successes = 0 or l.successes < l.uses - l.successes)
+                from singularity.local_score(i.artifact_id, h.variant) as l
+            )
         )) as central
         offset 0 -- computed once, not in each column that asks for it
     ) as v
@@ -253,8 +262,56 @@ $$;
 
 comment on function singularity.known(uuid[])
 is 'The best known version of each artifact, in the order given, none for what is not known: the local content, unless '
-'the central one is pinned or has level medium or above and more confidence. Level, confidence and counts are the '
+'the central one is pinned, or has level medium or above and more confidence while the local one has not worked here (no '
+'success, or more failures than successes). Level, confidence and counts are the '
 'authority''s, where it knows of the content, unless more outcomes of it were recorded here.';
+
+create or replace function singularity.alternatives(kind text, name text, namespace text default 'default')
+returns table (
+    best boolean, origin text, variant text, content jsonb, summary text, tags text[], level singularity.level,
+    confidence double precision, uses bigint, success_rate double precision, pinned boolean, holders bigint,
+    vouching bigint
+)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    key constant record := singularity.check_key(alternatives.namespace, alternatives.kind, alternatives.name);
+    chosen constant text := (select k.variant from singularity.known(array[key.artifact_id]) as k);
+begin
+    return query
+    with own as (
+        select h.* from singularity.present_holding(key.artifact_id) as h where h.variant is not null
+    ), central as (
+        select c.* from singularity.central_copy c
+        where c.artifact_id = key.artifact_id and not singularity.is_forgotten(key.artifact_id)
+    )
+    select
+        coalesce(o.variant, c.variant) is not distinct from chosen,
+        case when o.variant is null then 'central' else 'local' end,
+        coalesce(o.variant, c.variant), coalesce(o.content, c.content), coalesce(o.summary, c.summary),
+        coalesce(o.tags, c.tags),
+        case when i.informed then c.level when s.uses > 0 then 'low' else 'candidate' end::singularity.level,
+        case when i.informed then c.confidence else s.confidence end,
+        case when i.informed then c.uses else s.uses end,
+        case when i.informed then c.successes::double precision / nullif(c.uses, 0)
+            else s.successes::double precision / nullif(s.uses, 0) end,
+        coalesce(c.pinned, false), c.holders, c.vouching
+    from own o
+    full join central c on c.variant = o.variant
+    cross join lateral singularity.local_score(key.artifact_id, coalesce(o.variant, c.variant)) as s
+    cross join lateral (
+        select c.level = 'retracted' or coalesce(c.uses >= s.uses, false) as informed
+    ) as i
+    order by 1 desc, 2;
+end
+$$;
+
+comment on function singularity.alternatives(text, text, text)
+is 'The rival contents of an artifact that are known here, the one that lookup() returns first: the own one and the authority''s, '
+'with level, confidence and counts as in lookup(), whether a curator pinned it, how many groups hold it and how many vouch for '
+'it (null where the authority has not said). Errors: 22004 and 22023 for a namespace, kind or name that is not valid.';
 
 create or replace function singularity.index_artifacts(
     artifact_ids uuid[], again boolean default false, changed boolean default true

@@ -73,5 +73,5 @@ comment on column singularity.ranked_knowledge.success_rate is 'Share of the out
 comment on column singularity.ranked_knowledge.revision is 'Number of the central copy''s last change in its topic; null without a copy.';
 comment on column singularity.ranked_knowledge.fetched_at is 'When the central copy was received; null without a copy.';
 comment on column singularity.ranked_knowledge.stale is 'Whether the row is a central copy that may be out of date.';
-comment on column singularity.ranked_knowledge.score is 'Rank in this recall, 0 to 1: relevance, moved a little by confidence.';
+comment on column singularity.ranked_knowledge.score is 'Rank in this recall, 0 to 1: relevance, moved by confidence, see score().';
 comment on column singularity.ranked_knowledge.similarity is 'Cosine of query and artifact; null without vectors.';

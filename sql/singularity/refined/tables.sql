@@ -15,7 +15,9 @@ create table singularity.central_copy (
     revision bigint not null,
     epoch text not null,
     fetched_at timestamptz not null default now(),
-    unknown boolean not null default false
+    unknown boolean not null default false,
+    holders bigint,
+    vouching bigint
 );
 
 comment on table singularity.central_copy
@@ -37,8 +39,29 @@ comment on column singularity.central_copy.revision is 'Number of its last chang
 comment on column singularity.central_copy.epoch is 'The authority''s epoch in which it was sent.';
 comment on column singularity.central_copy.fetched_at is 'When it was last received.';
 comment on column singularity.central_copy.unknown is 'Whether the authority did not know it when the topic was last compared: it is stale.';
+comment on column singularity.central_copy.holders is 'Groups that taught it; null from an authority before 0.3.';
+comment on column singularity.central_copy.vouching
+is 'Groups whose outcomes were successes at least by half; null from an authority before 0.3.';
 
 select pg_catalog.pg_extension_config_dump('singularity.central_copy', '');
+
+create table singularity.unwanted_copy (
+    artifact_id uuid primary key,
+    namespace text not null,
+    kind text not null,
+    revision bigint not null
+);
+
+create index unwanted_copy_topic on singularity.unwanted_copy (namespace, kind);
+
+comment on table singularity.unwanted_copy
+is 'What the authority told of and was not kept, since it was forgotten here: for comparisons with the authority.';
+comment on column singularity.unwanted_copy.artifact_id is 'Id of the artifact.';
+comment on column singularity.unwanted_copy.namespace is 'Namespace of the artifact.';
+comment on column singularity.unwanted_copy.kind is 'Kind of the artifact.';
+comment on column singularity.unwanted_copy.revision is 'The revision that came last.';
+
+select pg_catalog.pg_extension_config_dump('singularity.unwanted_copy', '');
 
 create table singularity.followed_topic (
     namespace text,
@@ -62,6 +85,7 @@ create table singularity.topic (
     head bigint not null default 0,
     requested_at timestamptz,
     synced_at timestamptz,
+    epoch text,
     primary key (namespace, kind)
 );
 
@@ -73,5 +97,6 @@ comment on column singularity.topic.position is 'Number of the last change that 
 comment on column singularity.topic.head is 'Number of the authority''s last change, as far as heard.';
 comment on column singularity.topic.requested_at is 'When a page of changes was last asked for; null when none is under way.';
 comment on column singularity.topic.synced_at is 'When position was last known to be the head.';
+comment on column singularity.topic.epoch is 'The authority''s epoch in which its head was last asked for; of another one it is asked again.';
 
 select pg_catalog.pg_extension_config_dump('singularity.topic', '');

@@ -99,6 +99,8 @@ begin
             having count(*) > 0
         ),
         singularity.dead_letter_trouble(),
+        singularity.scanner_trouble(),
+        singularity.held_back_trouble(),
         singularity.setting_trouble(),
         (
             select format('What was learned at %s is not confirmed yet, though the authority is heard: look at the '

@@ -6,7 +6,7 @@ from singularity_lab.demo.screen import Step, counted, duration
 from singularity_lab.demo.story import QUERY, Story
 
 # Successes and failures that each side records.
-DEVELOPER_OUTCOMES = (9, 1)
+DEVELOPER_OUTCOMES = (10, 0)
 PRODUCTION_OUTCOMES = (12, 0)
 # What level medium needs, besides two independent groups.
 MEDIUM_CONFIDENCE = 0.7

@@ -29,9 +29,42 @@ is 'Relevance of a document, 0 to 1: 1 - (1 - text) (1 - w name_match), where te
 'alone without vectors, and w is 0.85 when the query is one word, else 0.2. The constants are fitted by '
 'python -m tests.bench.search fit.';
 
+create or replace function @extschema@.score(relevance double precision, confidence double precision)
+returns double precision
+language sql immutable parallel safe
+begin atomic
+    select
+        (0.9::double precision + 0.1::double precision * confidence)
+        * case
+            when relevance <= 0.75::double precision then relevance
+            else 0.75::double precision
+                + (0.1::double precision + 0.9::double precision * confidence)
+                * (relevance - 0.75::double precision)
+        end;
+end;
+
+comment on function @extschema@.score(double precision, double precision)
+is 'Rank of a result, 0 to 1, from its relevance and confidence: 0.9 + 0.1 confidence of the relevance, of which what is above 0.75 '
+'counts by 0.1 + 0.9 confidence only. Who writes the query into a name or a content makes it as relevant as he likes, so what '
+'nobody vouches for comes behind what is proved and fits about as well.';
+
+create or replace function @extschema@.least_confidence(level @extschema@.level) returns double precision
+language sql immutable parallel safe
+begin atomic
+    select case level
+        when 'very_high' then 0.9::double precision
+        when 'high' then 0.8::double precision
+        when 'medium' then 0.7::double precision
+        else 0::double precision
+    end;
+end;
+
+comment on function @extschema@.least_confidence(@extschema@.level)
+is 'About the confidence that a level needs: what is known of a document before its artifact is read.';
+
 create or replace function @extschema@.search_documents(
     query text, namespace text, kind text, tags text[], min_level @extschema@.level,
-    embedding vector, contract text, max_results integer
+    embedding vector, contract text, max_results integer, allowed tsquery default null
 ) returns setof @extschema@.hit
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -45,7 +78,9 @@ declare
     one_word constant boolean := asked !~ '\s';
     name constant text := left(asked, 200);
     bound constant integer := @extschema@.get_setting('search_candidates')::integer;
-    filter record := @extschema@.plan_filter(namespace, kind, tags, min_level);
+    filter record := @extschema@.plan_filter(
+        namespace, kind, tags, min_level, allowed
+    );
     words record := @extschema@.plan_query(asked, filter.passes, filter.documents, bound);
     few constant boolean := filter.passes is not null and filter.documents <= bound;
     candidates bigint[];
@@ -74,7 +109,9 @@ begin
     return query
     with scored as materialized (
         select s.*, row_number() over (
-            order by @extschema@.relevance(s.words, 0, s.similarity, one_word) desc, s.document_id desc
+            order by @extschema@.score(
+                @extschema@.relevance(s.words, 0, s.similarity, one_word), s.confidence
+            ) desc, s.document_id desc
         ) as place
         from @extschema@.score_documents(candidates || named, words.weights, embedding, contract) as s
     ), matched as materialized (
@@ -91,19 +128,22 @@ begin
         m.artifact_id, @extschema@.relevance(m.words, m.name_match, m.similarity, one_word) as relevance, m.words,
         m.name_match, m.similarity
     from matched as m
-    order by relevance desc, m.artifact_id
+    order by @extschema@.score(
+        @extschema@.relevance(m.words, m.name_match, m.similarity, one_word), m.confidence
+    ) desc, m.artifact_id
     limit max_results;
 end
 $$;
 
 comment on function @extschema@.search_documents(
-    text, text, text, text[], @extschema@.level, vector, text, integer
+    text, text, text, text[], @extschema@.level, vector, text, integer, tsquery
 )
-is 'Artifacts by relevance to a query. Filters that are null do not filter; embedding is the vector of the query under a '
-'contract, by default that of embed().';
+is 'Artifacts by relevance to a query and confidence of their level, see score(): many that nobody vouches for do not crowd out what '
+'is proved. Filters that are null do not filter; embedding is the vector of the query under a contract, by default that of embed(); '
+'only documents that fit allowed are looked at, all when it is null.';
 
 create or replace function @extschema@.plan_filter(
-    namespace text, kind text, tags text[], min_level @extschema@.level,
+    namespace text, kind text, tags text[], min_level @extschema@.level, allowed tsquery,
     out passes tsquery, out documents double precision
 )
 language plpgsql stable security definer
@@ -131,10 +171,11 @@ begin
         from (select string_agg(@extschema@.lexeme_query(l)::text, ' | ')::tsquery as any_level
             from unnest(levels) as l) as r;
     end if;
+    passes := coalesce(passes && allowed, passes, allowed);
 end
 $$;
 
-comment on function @extschema@.plan_filter(text, text, text[], @extschema@.level)
+comment on function @extschema@.plan_filter(text, text, text[], @extschema@.level, tsquery)
 is 'Query for the documents that pass a filter (null when all do) and about how many they are.';
 
 create or replace function @extschema@.plan_query(
@@ -276,7 +317,11 @@ begin atomic
     from (
         select s.document_id
         from (
-            select d.document_id, inner_product(d.weights, documents_with.weights) as score
+            select
+                d.document_id,
+                @extschema@.score(
+                    inner_product(d.weights, documents_with.weights), @extschema@.least_confidence(d.level)
+                ) as score
             from @extschema@.document as d
             where d.words @@ wanted
             limit max_scored -- noqa: AM09
@@ -287,7 +332,7 @@ begin atomic
 end;
 
 comment on function @extschema@.documents_with(tsquery, sparsevec, integer, integer)
-is 'Of the documents that fit a query for lexemes those with the greatest BM25 scores.';
+is 'Of the documents that fit a query for lexemes those with the greatest BM25 scores, see score().';
 
 create or replace function @extschema@.documents_named(
     query text, word text, passes tsquery, max_compared integer, max_documents integer
@@ -314,7 +359,8 @@ is 'Documents that pass a filter and whose name has something like a word, those
 create or replace function @extschema@.score_documents(
     document_ids bigint[], weights sparsevec, embedding vector, contract text
 ) returns table (
-    document_id bigint, artifact_id uuid, version bigint, name text, words double precision, similarity double precision
+    document_id bigint, artifact_id uuid, version bigint, name text, words double precision,
+    similarity double precision, confidence double precision
 )
 language sql stable rows 500
 begin atomic
@@ -324,7 +370,8 @@ begin atomic
         d.version,
         d.name,
         least(coalesce(inner_product(d.weights, score_documents.weights), 0), 1),
-        1::double precision - (v.embedding <=> score_documents.embedding)
+        1::double precision - (v.embedding <=> score_documents.embedding),
+        @extschema@.least_confidence(d.level)
     from (select distinct i.document_id from pg_catalog.unnest(document_ids) as i (document_id)) as i
     inner join @extschema@.document as d on i.document_id = d.document_id
     left join @extschema@.document_vector as v
@@ -332,7 +379,7 @@ begin atomic
 end;
 
 comment on function @extschema@.score_documents(bigint[], sparsevec, vector, text)
-is 'BM25 score of the words and cosine of documents.';
+is 'BM25 score of the words, cosine, and the confidence that the level of documents needs.';
 
 create or replace function @extschema@.check_query(query text) returns text
 language plpgsql immutable
