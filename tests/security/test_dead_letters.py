@@ -122,7 +122,8 @@ def test_dead_letters_are_listed_and_discarded(there: Authority) -> None:
     ann, bob = speakers(2)
     there.relay.give([*poisons(ann, 3, 40), *poisons(bob, 2, 50), broken(bob, 2)])
     listed = rows(
-        there.db, "select sender, size, records, error_code from centralcloud.dead_letters order by dead_letter_id"
+        there.db,
+        "select sender, size, records, error_code from centralcloud.dead_letters order by dead_letter_id",
     )
     assert [one["sender"] for one in listed] == [str(ann.id)] * 3 + [str(bob.id)] * 3
     assert [one["size"] for one in listed[:5]] == [40] * 3 + [50] * 2
@@ -131,7 +132,9 @@ def test_dead_letters_are_listed_and_discarded(there: Authority) -> None:
     assert value(there.db, discard.format("older_than => '1 hour'")) == 0
     assert value(there.db, discard.format("sender => 'nobody'")) == 0
     assert value(there.db, discard.format(f"sender => '{ann.id}'")) == 3
-    there.db.execute("update centralcloud.dead_letter set received_at = now() - interval '2 days' where records = 2")
+    there.db.execute(
+        "update centralcloud.dead_letter set received_at = now() - interval '2 days' where records = 2"
+    )
     assert value(there.db, discard.format("older_than => '1 day'")) == 1
     assert value(there.db, discard.format("")) == 2
     assert row(there.db, KEPT)["letters"] == 0
@@ -141,7 +144,10 @@ def test_who_may_discard(there: Authority, here: Instance) -> None:
     with there.database.connect() as curator:
         assert value(curator, "select centralcloud.discard_dead_letters()") == 0
         assert rows(curator, "select * from centralcloud.dead_letters") == []
-    for connection, schema in ((there.relay.connection, "centralcloud"), (here.relay.connection, "singularity")):
+    for connection, schema in (
+        (there.relay.connection, "centralcloud"),
+        (here.relay.connection, "singularity"),
+    ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(f"select {schema}.discard_dead_letters()".encode())
 
@@ -149,7 +155,11 @@ def test_who_may_discard(there: Authority, here: Instance) -> None:
 def test_a_part_is_replayed_as_it_was(there: Authority) -> None:
     ann = Speaker(1)
     there.db.execute("alter table centralcloud.contribution add constraint broken check (summary <> 'rare')")
-    records = [ann.holds(name="one"), ann.holds(name="two", summary="rare"), ann.holds(name="three", summary="rare")]
+    records = [
+        ann.holds(name="one"),
+        ann.holds(name="two", summary="rare"),
+        ann.holds(name="three", summary="rare"),
+    ]
     there.relay.give([ann.says(*records)])
     assert row(there.db, KEPT)["letters"] == 1
     there.db.execute("alter table centralcloud.contribution drop constraint broken")

@@ -88,7 +88,9 @@ def hand_over(here: Instance, way: str, given: list[dict[str, Any]]) -> None:
         (asked,) = (one for one in here.relay.take("sync") if one.body["type"] == "changes")
         here.relay.reply(
             asked,
-            json.dumps({**body, **topic, "type": "changes", "head": 3, "request": asked.body["request"]}).encode(),
+            json.dumps(
+                {**body, **topic, "type": "changes", "head": 3, "request": asked.body["request"]}
+            ).encode(),
         )
     elif way == "answer":
         here.lookup(f"what nobody knows but {given[0]['name']}")

@@ -140,7 +140,15 @@ def test_no_content_stops_an_instance(here: Instance, there: Authority) -> None:
             said = f'"type": "answer", "request": "{message.body["request"]}", "heads": {{}}, "rows": {rows}'
             payload = f'{{"v": 1, "epoch": "e", {said}}}'.encode().replace(b'"WORD"', content)
             here.relay.reply(message, payload)
-        good = {"type": "refined", "v": 1, "epoch": "e", "namespace": "default", "kind": "k", "from": 2, "to": 3}
+        good = {
+            "type": "refined",
+            "v": 1,
+            "epoch": "e",
+            "namespace": "default",
+            "kind": "k",
+            "from": 2,
+            "to": 3,
+        }
         good["rows"] = [refined(f"next {place}", kind="k", revision=3)]
         here.relay.give([Message("singularity.refined.default.k", json.dumps(good).encode())])
         assert here.known(f"next {place}", kind="k")["content"] == "central", kind

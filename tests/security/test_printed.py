@@ -55,7 +55,21 @@ HIDDEN = [
     "\U000e0100",
     "\U000e01ef",
 ]
-SEEN = ["café", "Straße", "日本語", "한국어", "עברית", "العربية", "हिन्दी", "ไทย", "x y", "a/b.c:d", "🙂", "€", "a\u00a0b"]
+SEEN = [
+    "café",
+    "Straße",
+    "日本語",
+    "한국어",
+    "עברית",
+    "العربية",
+    "हिन्दी",
+    "ไทย",
+    "x y",
+    "a/b.c:d",
+    "🙂",
+    "€",
+    "a\u00a0b",
+]
 
 
 def shown(char: str) -> str:
@@ -108,17 +122,31 @@ def test_neither_side_takes_them_from_the_other(here: Instance, there: Authority
     for char in ("\u200b", "\u202e", "\U000e0041", "\ufe0f"):
         said = verdicts(
             there.relay.give(
-                [ann.says(ann.holds(name=f"a{char}b"), ann.holds(name="tagged", tags=[f"a{char}b"]), ann.holds())]
+                [
+                    ann.says(
+                        ann.holds(name=f"a{char}b"), ann.holds(name="tagged", tags=[f"a{char}b"]), ann.holds()
+                    )
+                ]
             )
         )
         assert [verdict for _, verdict, _ in sorted(said)] == ["refused", "refused", "stored"]
         assert all(is_escaped(reason) for _, _, reason in said if reason)
     here.call("follow", kind="pattern")
     settle(there, here)
-    body = {"v": 1, "type": "refined", "epoch": "e", "namespace": "default", "kind": "pattern", "from": 0, "to": 1}
+    body = {
+        "v": 1,
+        "type": "refined",
+        "epoch": "e",
+        "namespace": "default",
+        "kind": "pattern",
+        "from": 0,
+        "to": 1,
+    }
     body["rows"] = [refined("a\u202eb"), refined("tagged", tags=["\u200b"]), refined("good")]
     here.relay.give([Message("singularity.refined.default.pattern", json.dumps(body).encode())])
-    assert rows(here.owner, "select name from singularity.central_copy where kind = 'pattern'") == [{"name": "good"}]
+    assert rows(here.owner, "select name from singularity.central_copy where kind = 'pattern'") == [
+        {"name": "good"}
+    ]
     assert all(is_escaped(trouble) for trouble in here.status()["troubles"])
 
 
@@ -166,7 +194,9 @@ def test_errors_show_what_was_given_escaped_and_cut(here: Instance) -> None:
             assert len(text or "") < 2000, call
 
 
-def test_troubles_and_dead_letters_show_foreign_words_escaped_and_cut(here: Instance, there: Authority) -> None:
+def test_troubles_and_dead_letters_show_foreign_words_escaped_and_cut(
+    here: Instance, there: Authority
+) -> None:
     evil = "\x1b[2J\n\u202eSELECT evil();" + "x" * 20_000
     ann = Speaker(1)
     there.relay.give([Message(ann.says().subject, json.dumps({**ann.says().body, "type": evil}).encode())])

@@ -5,7 +5,6 @@ import hmac
 import json
 from typing import Any
 
-import psycopg
 import pytest
 from tests.kit.identity import artifact_id, variant_of
 from tests.kit.message import Message
@@ -31,7 +30,15 @@ def give_back(here: Instance, *records: dict[str, Any]) -> None:
     """Compare, and be given these states back, as by an authority that is not to be trusted."""
     asked = ask_for_comparison(here)
     ranges = [
-        {**one, "equal": False, "entries": 1, "states": [], "records": list(records), "rows": [], "unknown": []}
+        {
+            **one,
+            "equal": False,
+            "entries": 1,
+            "states": [],
+            "records": list(records),
+            "rows": [],
+            "unknown": [],
+        }
         for one in asked.body["ranges"]
         if not one.get("topic")
     ]
@@ -50,7 +57,13 @@ def sent_of(here: Instance, name: str) -> dict[str, Any]:
 
 def forged(name: str, **more: Any) -> dict[str, Any]:
     """Return a holding that the instance never said."""
-    record = {"record_type": "holding", "namespace": "default", "kind": "pattern", "name": name, "version": 900}
+    record = {
+        "record_type": "holding",
+        "namespace": "default",
+        "kind": "pattern",
+        "name": name,
+        "version": 900,
+    }
     return {**record, "withdrawn_up_to": 0, "variant": variant_of("x"), "content": "x", **more}
 
 
@@ -63,16 +76,23 @@ def leaves(here: Instance, name: str) -> bool:
 
 
 @pytest.mark.parametrize("seal", [None, "0" * 64])
-def test_nothing_unshared_becomes_shared_by_a_reply(here: Instance, there: Authority, seal: str | None) -> None:
+def test_nothing_unshared_becomes_shared_by_a_reply(
+    here: Instance, there: Authority, seal: str | None
+) -> None:
     here.learn("other", 1)
     settle(there, here)
     here.learn("private", "secret", shared=False)
     evidence = {
         **forged("private", record_type="evidence"),
-        **{"incarnation": "00000000-0000-0000-0000-000000000001", "uses": 9, "successes": 9, "failures": 0},
+        "incarnation": "00000000-0000-0000-0000-000000000001",
+        "uses": 9,
+        "successes": 9,
+        "failures": 0,
         "last_used_at": "2026-01-01T00:00:00Z",
     }
-    give_back(here, forged("private", seal=seal), forged("never learned", seal=seal), evidence | {"seal": seal})
+    give_back(
+        here, forged("private", seal=seal), forged("never learned", seal=seal), evidence | {"seal": seal}
+    )
     assert here.known("private")["content"] == "secret"
     assert not leaves(here, "private")
     assert here.lookup("never learned") is None
@@ -126,9 +146,7 @@ def test_what_was_changed_is_not_one_s_own(here: Instance, there: Authority) -> 
     assert here.known("thing")["content"] == "mine"
 
 
-def test_what_another_instance_said_is_not_one_s_own(
-    here: Instance, there: Authority
-) -> None:
+def test_what_another_instance_said_is_not_one_s_own(here: Instance, there: Authority) -> None:
     record = sent_of(here, "thing")
     here.owner.execute("update singularity.identity set instance_id = gen_random_uuid()")
     here.relay.detach()

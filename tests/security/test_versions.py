@@ -67,9 +67,7 @@ def push(here: Instance, subject: str, text: str) -> None:
     """Let a message of the authority arrive in these words."""
     call = "select * from singularity.bridge_receive(%s, %s, %s)"
     payload = f'{{"v": 1, "epoch": "e", {text}}}'.encode()
-    here.relay.connection.execute(
-        call, [[subject], [payload], [psycopg.types.json.Jsonb(meta_of(subject))]]
-    )
+    here.relay.connection.execute(call, [[subject], [payload], [psycopg.types.json.Jsonb(meta_of(subject))]])
 
 
 def test_a_welcome_with_a_number_that_cannot_be_ends_nothing(here: Instance, there: Authority) -> None:
@@ -143,7 +141,9 @@ def test_counters_that_cannot_be_are_refused_alone(there: Authority) -> None:
         for field in ("uses", "successes", "failures", "withdrawn_up_to"):
             name = f"{field} {number}"
             good = ann.holds(name=name)
-            other = ann.holds("x", name=f"other {name}") if field == "withdrawn_up_to" else ann.used(1, name=name)
+            other = (
+                ann.holds("x", name=f"other {name}") if field == "withdrawn_up_to" else ann.used(1, name=name)
+            )
             there.relay.give([said(ann, good, "-77", number, other | {field: -77})])
             # what would become a hundred thousand digits is not even read
             assert there.content(name) == ("a" if number not in UNREAD else None), name
@@ -172,9 +172,7 @@ def test_a_version_does_not_leap(there: Authority) -> None:
     assert verdicts(there.relay.give([ann.says(ann.holds("c", version=6))])) == [(6, "stored", None)]
 
 
-@pytest.mark.parametrize(
-    ("reached", "learned_there"), [(GREATEST, True), (9 * 10**18, False), (2**53, True)]
-)
+@pytest.mark.parametrize(("reached", "learned_there"), [(GREATEST, True), (9 * 10**18, False), (2**53, True)])
 def test_who_was_hit_before_is_mended_when_the_bridge_attaches(
     here: Instance, there: Authority, reached: int, learned_there: bool
 ) -> None:
@@ -194,9 +192,7 @@ def test_who_was_hit_before_is_mended_when_the_bridge_attaches(
     there.db.execute("update centralcloud.instance set greatest_version = %s", [reached])
     if learned_there:
         there.db.execute("update centralcloud.holding set version = %s where version > 4", [reached - 500])
-        there.db.execute(
-            "update centralcloud.holding set withdrawn_up_to = version where variant is null"
-        )
+        there.db.execute("update centralcloud.holding set withdrawn_up_to = version where variant is null")
     for relay in (here.relay, there.relay):
         relay.detach()
         relay.attach()

@@ -3,8 +3,9 @@ language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
     select case
-        when (centralcloud.name_refusal(n.name)).reason is null and (centralcloud.hidden_refusal(n.name, 'name')).reason is null
-            then n.name
+        when coalesce(
+            (centralcloud.name_refusal(n.name)).reason, (centralcloud.hidden_refusal(n.name, 'name')).reason
+        ) is null then n.name
         else speaker::text
     end
     from (select body ->> 'instance_name' as name) as n

@@ -293,7 +293,8 @@ end;
 
 comment on function @extschema@.has_parts(jsonb) is 'Whether a message has several records, each of which can be applied alone.';
 
-create or replace function @extschema@.bridge_put_aside(subject text, payload bytea, meta jsonb, error text) returns void
+create or replace function @extschema@.bridge_put_aside(subject text, payload bytea, meta jsonb, error text)
+returns void
 language sql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -401,7 +402,8 @@ as $$
         when b.error is not null and not b.connected
             then format('The bridge has no connection to NATS (%s): run singularity-bridge check.',
                 @extschema@.printable(b.error, 300))
-        when b.error is not null then format('JetStream is not as it should be (%s): %s.', @extschema@.printable(b.error, 300), jetstream_mend)
+        when b.error is not null then format('JetStream is not as it should be (%s): %s.',
+            @extschema@.printable(b.error, 300), jetstream_mend)
     end
     from (select true as here) as one
     left join @extschema@.bridge_state as b on one.here

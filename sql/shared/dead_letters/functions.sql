@@ -111,7 +111,9 @@ as $$
 declare
     surplus bigint;
 begin
-    if (select count(*) <= 100 and coalesce(sum(octet_length(d.payload)), 0) <= 2000000 from @extschema@.dead_letter d) then
+    if (
+        select count(*) <= 100 and coalesce(sum(octet_length(d.payload)), 0) <= 2000000 from @extschema@.dead_letter d
+    ) then
         return;
     end if;
     with kept as (

@@ -5,7 +5,8 @@ language sql immutable parallel safe
 begin atomic
     -- by number: no editor can change them, and they do not depend on the locale as character classes do. Control
     -- characters of ASCII and Latin-1; the categories Cf, Zl and Zp and what is ignored by default (Unicode 14); U+2800
-    select '[\u0001-\u001f\u007f-\u009f'
+    select
+        '[\u0001-\u001f\u007f-\u009f'
         '\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u115f-\u1160\u17b4-\u17b5\u180b-\u180f'
         '\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb'
         '\U000110bd\U000110cd\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a'
@@ -214,8 +215,8 @@ begin
     if value ~ @extschema@.hidden_characters() then
         return @extschema@.refuse('22023',
             format('%s %L has invisible or direction-changing characters', field, @extschema@.printable(value)),
-            format('Leave them out: in a %s zero-width, format and control characters and variation selectors are not allowed.',
-                field));
+            format('Leave them out: in a %s zero-width, format and control characters and variation selectors are not '
+                'allowed.', field));
     end if;
     return null;
 end

@@ -46,7 +46,8 @@ begin
     foreach field in array array['records', 'rows'] loop
         if jsonb_typeof(body -> field) = 'array' and jsonb_array_length(body -> field) > max_records then
             raise exception using errcode = 'program_limit_exceeded',
-                message = format('message has %s %s, the limit is %s', jsonb_array_length(body -> field), field, max_records);
+                message = format('message has %s %s, the limit is %s',
+                    jsonb_array_length(body -> field), field, max_records);
         end if;
     end loop;
     if octet_length(body ->> 'epoch') > 100 then

@@ -221,7 +221,7 @@ begin
     end if;
     if reason is not null then
         perform singularity.count_rejection(reason, 'reply to ' || message_id, signer),
-            singularity.retry_request(message_id);
+            singularity.retry_request(message_id, null);
         return;
     end if;
     perform singularity.apply_reply(message_id, body), singularity.note_authority_key(signer);

@@ -58,7 +58,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     update singularity.authority set welcomed_at = clock_timestamp();
-    perform singularity.confirm_identity(singularity.number_in(body, 'known_version')), singularity.hear_heads(body -> 'heads'),
+    perform singularity.confirm_identity(singularity.number_in(body, 'known_version')),
+        singularity.hear_heads(body -> 'heads'),
         singularity.want_comparison(), singularity.end_key_change(body ->> 'public_key');
     if (body ->> 'retry_refused')::boolean then
         perform singularity.retry_refused();

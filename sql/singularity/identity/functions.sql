@@ -178,7 +178,7 @@ begin
     return singularity.refuse('22023',
         format('the authority says that it knows version %s of this instance, which has counted to %s',
             coalesce(known_version::text, 'null'), counted),
-        'Mend it at the authority: SELECT centralcloud.repair_versions(), and see who speaks in this instance''s name.');
+        'At the authority SELECT centralcloud.repair_versions(), and see who speaks in this instance''s name.');
 end
 $$;
 

@@ -166,7 +166,9 @@ begin
     )), '{}', first_code, first_error, jsonb_array_length(l.rows))
     from (
         select f.value -> 'namespace' as namespace, f.value -> 'kind' as kind, jsonb_agg(f.value) as rows,
-            min(case when f.value ->> 'revision' ~ '^[0-9]{1,15}$' then (f.value ->> 'revision')::bigint end) as revision
+            min(case
+                when f.value ->> 'revision' ~ '^[0-9]{1,15}$' then (f.value ->> 'revision')::bigint
+            end) as revision
         from unnest(failed) as f (value)
         group by 1, 2
     ) as l;
@@ -387,7 +389,10 @@ begin
     end if;
     update singularity.authority a set
         heads_asked_at = null,
-        changes_known = case when since = a.changes_known then singularity.number_in(body, 'to') else a.changes_known end;
+        changes_known = case
+            when since = a.changes_known then singularity.number_in(body, 'to')
+            else a.changes_known
+        end;
 end
 $$;
 

@@ -17,7 +17,8 @@ begin
         end if;
     end loop;
     update singularity.reconciliation set
-        restored = restored + cardinality(given), ignored = ignored + coalesce(jsonb_array_length(records), 0) - cardinality(given);
+        restored = restored + cardinality(given),
+        ignored = ignored + coalesce(jsonb_array_length(records), 0) - cardinality(given);
     if cardinality(given) = 0 then
         return;
     end if;
