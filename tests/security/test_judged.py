@@ -1,4 +1,4 @@
-"""What comes in is judged like what is learned here: by the authority of an instance, by an instance of the authority."""
+"""What comes in is judged like what is learned: by the authority of an instance, by an instance of the authority."""
 
 import json
 from datetime import UTC, datetime
