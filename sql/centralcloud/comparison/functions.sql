@@ -276,7 +276,8 @@ set search_path = pg_catalog, pg_temp
 as $$
     select s.artifact_id, s.variant, s.incarnation, s.version
     from (
-        select h.artifact_id, '' as variant, '00000000-0000-0000-0000-000000000000'::uuid as incarnation, h.version, h.seal
+        select h.artifact_id, '' as variant, '00000000-0000-0000-0000-000000000000'::uuid as incarnation, h.version,
+            h.seal
         from centralcloud.holding as h
         where h.instance_id = states_of.instance_id
             and h.artifact_id between centralcloud.range_start(states_of.prefix)

@@ -18,7 +18,8 @@ begin
     values (
         welcome.speaker, centralcloud.name_in(welcome.request, welcome.speaker),
         centralcloud.environment_in(welcome.request), welcome.speaker::text, (welcome.request ->> 'incarnation')::uuid,
-        centralcloud.printable(welcome.request ->> 'extension_version'), coalesce(welcome.request -> 'seals' = 'true', false)
+        centralcloud.printable(welcome.request ->> 'extension_version'),
+        coalesce(welcome.request -> 'seals' = 'true', false)
     )
     on conflict (instance_id) do update set
         instance_name = excluded.instance_name, environment = excluded.environment, incarnation = excluded.incarnation,
