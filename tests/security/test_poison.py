@@ -177,6 +177,25 @@ def test_what_is_nested_to_the_bound_travels(here: Instance, there: Authority) -
         assert there.content(name) == json.loads(text)
 
 
+def test_what_was_learned_deeper_before_the_rule_keeps_nothing_else_back(
+    here: Instance, there: Authority
+) -> None:
+    here.learn("before", 1)
+    here.owner.execute(
+        "insert into singularity.holding (artifact_id, namespace, kind, name, variant, content, shared) "
+        "select singularity.artifact_id('default', 'k', 'deep'), 'default', 'k', 'deep', singularity.variant_of(c), "
+        "c, true from (select %s::text::jsonb as c) as d",
+        [nested(5_000)],
+    )
+    here.owner.execute("select singularity.backfill()")
+    here.learn("after", 1)
+    settle(there, here)
+    assert (there.content("before"), there.content("after")) == (1, 1)
+    assert there.content("deep") is None
+    assert any("refused" in trouble for trouble in here.status()["troubles"])
+    assert value(here.owner, "select count(*) from singularity.lookup('k', 'deep')") == 1
+
+
 def test_a_deep_record_is_refused_alone(there: Authority) -> None:
     ann = Speaker(1)
     deep = json.loads(nested(250))

@@ -181,6 +181,10 @@ begin
         );
     end if;
     made := jsonb_populate_record(null::singularity.wire_record, state);
+    if made.content is not null and (singularity.content_refusal(made.content)).reason is not null then
+        -- learned before that was a rule: what cannot be read there would keep all from being read that goes with it
+        made.content := null;
+    end if;
     if made.version is not null then
         made.seal := singularity.seal_of(made);
     end if;
