@@ -11,7 +11,7 @@ from singularity_lab import Database, Lab
 # the present state of a running bridge
 NOT_DUMPED = {
     "singularity": {"bridge_state", "doorbell", "comparison", "reconciliation", "rejection"},
-    "centralcloud": {"bridge_state", "doorbell", "rejection"},
+    "centralcloud": {"bridge_state", "doorbell", "rejection", "request_rate"},
 }
 GROUPS = {
     "singularity": {"singularity_reader", "singularity_writer", "singularity_admin", "singularity_bridge"},

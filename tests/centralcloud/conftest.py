@@ -26,6 +26,9 @@ def shared_authority(cluster: Cluster) -> Database:
     cluster.create_database(database.name)
     database.create_extension()
     database.create_roles()
+    with database.connect_superuser() as connection:
+        # tests look at what its transactions have made; that a bridge reads nothing is tested elsewhere
+        connection.execute(f"grant centralcloud_reader to {database.relay}".encode())
     return database
 
 

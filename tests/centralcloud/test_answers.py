@@ -115,7 +115,7 @@ def test_answer_relevance_says_what_belongs_into_an_answer(
     assert len(names(relay, ann, query=query)) == len(relevances)
     authority_db.execute(configure, [Jsonb({"answer_relevance": relevances[0]})])
     assert len(names(relay, ann, query=query)) == relevances.count(relevances[0])
-    authority_db.execute(configure, [Jsonb({"answer_relevance": 1.01})])
+    authority_db.execute(configure, [Jsonb({"answer_relevance": 1})])
     assert names(relay, ann, query=query) == []
 
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from psycopg import Connection
 from tests.kit.machine import Machine
 from tests.kit.queries import value
 from tests.kit.team import Team, fresh, team_of
@@ -52,27 +53,39 @@ class Side:
 
     def troubles(self) -> list[str]:
         """Return what status() says is wrong."""
-        found = self.ask(f"select troubles from {self.database.extension}.status()")
+        with self.database.connect() as connection:
+            return self._troubles(connection)
+
+    def _troubles(self, connection: Connection) -> list[str]:
+        found = value(connection, f"select troubles from {self.database.extension}.status()")
         assert isinstance(found, list)
         return found
 
     def until_told(self, *words: str, timeout: float = 30) -> str:
         """Wait for a sentence in status() with all these words, and return it."""
+        with self.database.connect() as connection:  # one session: a new one plans everything anew
 
-        def told() -> list[str]:
-            return [trouble for trouble in self.troubles() if all(word in trouble for word in words)]
+            def told() -> list[str]:
+                return [
+                    trouble
+                    for trouble in self._troubles(connection)
+                    if all(word in trouble for word in words)
+                ]
 
-        found = wait_until(told, timeout, lambda: f"{words} in the status: {self.troubles()}", interval=0.1)
+            found = wait_until(
+                told, timeout, lambda: f"{words} in the status: {self.troubles()}", interval=0.1
+            )
         return found[0]
 
     def until_well(self, timeout: float = 30) -> None:
         """Wait until status() has nothing to complain of."""
-        wait_until(
-            lambda: not self.troubles(),
-            timeout,
-            lambda: f"an end of the troubles of {self.database.name}: {self.troubles()}",
-            interval=0.1,
-        )
+        with self.database.connect() as connection:
+            wait_until(
+                lambda: not self._troubles(connection),
+                timeout,
+                lambda: f"an end of the troubles of {self.database.name}: {self.troubles()}",
+                interval=0.1,
+            )
 
     def until_logged(self, text: str) -> None:
         """Wait until the bridge has logged a text since the test began."""

@@ -8,9 +8,11 @@ from tests.kit.session import Session, refused
 
 ALL = [
     "answer_ttl",
+    "default_sharing",
     "environment",
     "good_relevance",
     "instance_name",
+    "max_open_questions",
     "max_open_questions",
     "mode",
     "negative_ttl",
@@ -19,6 +21,7 @@ ALL = [
     "search_candidates",
     "search_configuration",
     "subject_prefix",
+    "unsigned_messages",
 ]
 
 

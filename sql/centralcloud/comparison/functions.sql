@@ -25,7 +25,7 @@ declare
     ranges centralcloud.wire_range[];
     range centralcloud.wire_range;
     difference jsonb;
-    differences jsonb := '[]';
+    differences jsonb := '[]'::jsonb;
     left_bytes bigint := centralcloud.message_limit();
     at_least integer := 1;
 begin

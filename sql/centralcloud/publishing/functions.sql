@@ -252,7 +252,7 @@ as $$
 declare
     left_bytes bigint := centralcloud.message_limit() / 2;
     first constant jsonb := centralcloud.page_of(request, speaker, left_bytes);
-    more jsonb := '[]';
+    more jsonb := '[]'::jsonb;
     page jsonb := first;
     asked jsonb;
 begin

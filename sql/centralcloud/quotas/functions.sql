@@ -303,7 +303,7 @@ as $$
 #variable_conflict use_column
 declare
     -- so much may come at once
-    burst constant interval := '10 seconds';
+    burst constant interval := interval '10 seconds';
     delays interval[] := array_fill('0'::interval, array[cardinality(bodies)]);
     cost interval;
     until timestamptz;
@@ -338,7 +338,7 @@ declare
         select r.requests_until from centralcloud.request_rate r where r.instance_id = speaker
     );
     -- a part is kept for questions and hellos: whoever catches up with much can still ask
-    ahead constant interval := case when type in ('ask', 'hello') then '60 seconds' else '48 seconds' end;
+    ahead constant interval := case when type in ('ask', 'hello') then interval '60 seconds' else interval '48 seconds' end;
     wait constant double precision := extract(epoch from paid_until - ahead - clock_timestamp());
 begin
     if wait > 0 then

@@ -221,7 +221,7 @@ begin
     end if;
     if reason is not null then
         perform singularity.count_rejection(reason, 'reply to ' || message_id, signer),
-            singularity.retry_request(message_id, null);
+            singularity.retry_request(message_id, reason);
         return;
     end if;
     perform singularity.apply_reply(message_id, body), singularity.note_authority_key(signer);
@@ -281,7 +281,7 @@ as $$
 #variable_conflict use_column
 declare
     request text := split_part(message_id, ':', 2);
-    seconds constant integer := (regexp_match(error, '^429: .* in ([0-9]{1,4}) s'))[1];
+    seconds constant integer := (regexp_match(error, '^429: .* in ([0-9]{1,4}) s'))[1]::integer;
 begin
     update singularity.authority a set paused_until = clock_timestamp() + least(seconds, 60) * interval '1 second'
     where seconds is not null;

@@ -249,7 +249,7 @@ declare
         join singularity.question q using (question_id)
         order by u.place
     );
-    unjudged uuid[] := '{}';
+    unjudged uuid[] := array[]::uuid[];
 begin
     with found as (
         select unsent[f.record] as question_id, f.findings from singularity.find_secrets_or_wait(records) as f
