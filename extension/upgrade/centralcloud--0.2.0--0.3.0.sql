@@ -19,8 +19,10 @@ drop function if exists centralcloud.holding_refusal(bigint, bigint, text, jsonb
 drop function if exists centralcloud.index_artifacts(uuid[], boolean);
 drop function if exists centralcloud.index_documents(uuid[], centralcloud.searchable[], boolean);
 drop function if exists centralcloud.label_refusal(text, text[]);
+drop function if exists centralcloud.keep_dead_letter(text, bytea, jsonb, text, text);
 drop function if exists centralcloud.lanes_with_work();
 drop function if exists centralcloud.own_state(uuid, uuid, text, uuid);
+drop function if exists centralcloud.parts_of(bytea);
 drop function if exists centralcloud.published_in(text, jsonb);
 drop function if exists centralcloud.read_contributions(text[], jsonb[]);
 drop function if exists centralcloud.receipt_records(jsonb);
@@ -234,3 +236,29 @@ comment on column centralcloud.artifact.vouching is 'Groups that vouch for the w
 -- everything is scored by the new rules; the first tick finds the active groups, as it does for each new day
 delete from centralcloud.setting where name = 'scored_as_of';
 insert into centralcloud.unscored (artifact_id) select a.artifact_id from centralcloud.artifact as a on conflict do nothing;
+
+alter table centralcloud.dead_letter add column records integer;
+comment on column centralcloud.dead_letter.error_code is 'SQLSTATE of the error, of the first record that failed.';
+comment on column centralcloud.dead_letter.payload
+is 'Its bytes; where only some of its records failed, the message with those alone.';
+comment on column centralcloud.dead_letter.records
+is 'How many of its records failed, where each could be tried; null when it failed whole.';
+
+create table centralcloud.dropped_letter (
+    only_row boolean primary key default true check (only_row),
+    dropped bigint not null,
+    dropped_at timestamptz not null
+);
+comment on table centralcloud.dropped_letter
+is 'Dead letters that gave way to later ones, since there is a limit to how many are kept: one row, none before the first.';
+comment on column centralcloud.dropped_letter.only_row is 'Always true: there is one row at most.';
+comment on column centralcloud.dropped_letter.dropped is 'How many were dropped.';
+comment on column centralcloud.dropped_letter.dropped_at is 'When the last one was.';
+select pg_catalog.pg_extension_config_dump('centralcloud.dropped_letter', '');
+
+alter table centralcloud.holding add column seal text;
+comment on column centralcloud.holding.seal is 'The instance''s proof of the state, for when it is given back; null of a version before 0.3.';
+alter table centralcloud.evidence add column seal text;
+comment on column centralcloud.evidence.seal is 'The instance''s proof of the state, for when it is given back; null of a version before 0.3.';
+alter table centralcloud.instance add column seals boolean not null default false;
+comment on column centralcloud.instance.seals is 'Whether it seals what it says: then states without a seal are wanted again.';

@@ -14,11 +14,13 @@ drop function if exists singularity.forgotten_in(text, text);
 drop function if exists singularity.index_artifacts(uuid[], boolean);
 drop function if exists singularity.index_documents(uuid[], singularity.searchable[], boolean);
 drop function if exists singularity.is_shared(uuid);
+drop function if exists singularity.keep_dead_letter(text, bytea, jsonb, text, text);
 drop function if exists singularity.lanes_with_work();
 drop function if exists singularity.mind_topics(jsonb);
 drop function if exists singularity.next_shipment();
 drop function if exists singularity.note_failed_request(text);
 drop function if exists singularity.receive_reply(text, bytea);
+drop function if exists singularity.parts_of(bytea);
 drop function if exists singularity.record_to_send(uuid, text, uuid);
 drop function if exists singularity.refresh_copies(text, jsonb, text);
 drop function if exists singularity.resend_lost_shipments();
@@ -53,6 +55,7 @@ revoke all on all routines in schema singularity from singularity_reader, singul
 -- include singularity/roles/tables.sql
 -- include shared/validity/tables.sql
 -- include shared/wire/tables.sql
+-- include singularity/seals/tables.sql
 -- include shared/signing/tables.sql
 -- include singularity/sharing/tables.sql
 
@@ -192,3 +195,26 @@ comment on column singularity.central_copy.holders is 'Groups that taught it; nu
 comment on column singularity.central_copy.vouching
 is 'Groups whose outcomes were successes at least by half; null from an authority before 0.3.';
 comment on column singularity.ranked_knowledge.score is 'Rank in this recall, 0 to 1: relevance, moved by confidence, see score().';
+
+alter table singularity.dead_letter add column records integer;
+comment on column singularity.dead_letter.error_code is 'SQLSTATE of the error, of the first record that failed.';
+comment on column singularity.dead_letter.payload
+is 'Its bytes; where only some of its records failed, the message with those alone.';
+comment on column singularity.dead_letter.records
+is 'How many of its records failed, where each could be tried; null when it failed whole.';
+
+create table singularity.dropped_letter (
+    only_row boolean primary key default true check (only_row),
+    dropped bigint not null,
+    dropped_at timestamptz not null
+);
+comment on table singularity.dropped_letter
+is 'Dead letters that gave way to later ones, since there is a limit to how many are kept: one row, none before the first.';
+comment on column singularity.dropped_letter.only_row is 'Always true: there is one row at most.';
+comment on column singularity.dropped_letter.dropped is 'How many were dropped.';
+comment on column singularity.dropped_letter.dropped_at is 'When the last one was.';
+select pg_catalog.pg_extension_config_dump('singularity.dropped_letter', '');
+
+alter table singularity.reconciliation add column ignored bigint not null default 0;
+comment on column singularity.reconciliation.ignored
+is 'States that the authority gave back and that were not restored: without a valid seal of this instance, or of what is not shared here.';

@@ -49,8 +49,12 @@ FUNCTIONS = (
     "bridge_tick(jsonb)",
     "bridge_detach()",
 )
-SIGNING = ("bridge_serve(text, bytea, jsonb)", "bridge_signing_keys()")
-"""What an extension before 0.3 has not: its messages are not signed."""
+SIGNING = (
+    "bridge_serve(text, bytea, jsonb)",
+    "bridge_signing_keys()",
+    "bridge_put_aside(text, bytea, jsonb, text)",
+)
+"""What an extension before 0.3 has not: its messages are not signed, and none is put aside."""
 
 _SCHEMAS = """
     select n.nspname::text
@@ -350,6 +354,14 @@ class Database:
             Publication(message, subject or "", _texts(headers), payload or b"")
             for message, subject, headers, payload in rows
         ]
+
+    async def put_aside(self, message: Incoming, error: str) -> bool:
+        """Have a message kept unread that failed too often; an extension before 0.3 cannot."""
+        if not self._signing:
+            return False
+        parameters = (message.subject, message.payload, Jsonb(message.meta), error)
+        await self._rows(call(self._schema, "bridge_put_aside", len(parameters)), parameters)
+        return True
 
     async def serve(self, request: Incoming, timeout_s: float) -> bytes | None:
         """Return the answer to a service request, None when it is not to be answered.

@@ -3,8 +3,14 @@
 A `FatalError` needs a human and ends the program. The others end a session, which is then built anew.
 """
 
+import unicodedata
+
 import psycopg
 
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_BLANK_LETTERS = frozenset(
+    map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10)))
+) | frozenset(map(chr, (*range(0x180B, 0x1810), *range(0xE0100, 0xE01F0))))
 # Of connection failures libpq tells only a text, so these are recognised by their (untranslated) words.
 _REFUSED_CONNECTIONS = {
     "password authentication failed": "Check the user and the password (PGPASSWORD, ~/.pgpass or the dsn).",
@@ -45,9 +51,23 @@ class BrokerLost(Exception):  # noqa: N818 - it is an event rather than an error
     """The connection to NATS is gone, does not answer or was never made; a new session is needed."""
 
 
+def printable(text: object, max_length: int = 500) -> str:
+    """Return what somebody else wrote as it may stand in a line for people.
+
+    Characters that are not seen as themselves, or that change how others are seen, are escaped.
+    """
+    shown = str(text)[:max_length]
+    return "".join(_shown(char) for char in shown) + ("…" if len(str(text)) > max_length else "")
+
+
+def _shown(char: str) -> str:
+    hidden = unicodedata.category(char) in _HIDDEN or char in _BLANK_LETTERS
+    return f"<U+{ord(char):0{4 if ord(char) < 1 << 16 else 6}X}>" if hidden else char
+
+
 def one_line(text: object) -> str:
     """Return the text in one line, for messages that must stay one."""
-    return " ".join(str(text).split())
+    return printable(" ".join(str(text).split()), 2000)
 
 
 def describe(error: BaseException) -> str:
@@ -81,6 +101,15 @@ def is_lost(error: psycopg.Error) -> bool:
         return True
     state = error.sqlstate or ""
     return isinstance(error, psycopg.OperationalError) and (not state or state.startswith(("08", "57P")))
+
+
+def is_of_message(error: psycopg.Error) -> bool:
+    """Tell whether an error that a single message met may be that message's, and is not everybody's or nobody's.
+
+    Conflicts with other sessions, a full disk and a standby are not.
+    """
+    state = error.sqlstate or ""
+    return not state.startswith(("25", "40", "55", "58")) and state not in {"53100", "53300", "53400"}
 
 
 def _after_fatal(text: str) -> str:

@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from singularity_bridge.backoff import Backoff
 from singularity_bridge.broker import Broker, SendError, UnsendableError
 from singularity_bridge.database import Database, Incoming, Publication
-from singularity_bridge.errors import BrokerLost, describe
+from singularity_bridge.errors import BrokerLost, describe, is_of_message, printable
 from singularity_bridge.jetstream import JetStreamError, Puller, keep_consumer
 from singularity_bridge.plan import ConsumerPlan
 from singularity_bridge.signing import ForgedError, Keyring
@@ -29,6 +29,10 @@ QUEUED_MESSAGES = 2000
 QUEUED_BYTES = 4 * 1024 * 1024
 BATCH = 256
 BATCH_BYTES = 2 * 1024 * 1024
+ATTEMPTS = 5
+"""So often a message is tried that the database can neither apply nor keep as a dead letter by itself."""
+FAILING_AT_ONCE = 2
+"""When so many of a batch fail, it is the database's trouble: the rest of it is not looked through."""
 
 logger = structlog.get_logger("bridge.receiving")
 
@@ -81,24 +85,68 @@ class Consumer:
             halted.cancel()
 
     async def _apply(self, messages: Sequence[Msg]) -> None:
-        batch = [one for msg in messages if (one := self._incoming(msg))]
-        try:
-            publications = await self._database.receive(batch) if batch else []
-        except psycopg.Error as error:
-            delay_s = self._backoff.next_s()
-            logger.warning(
-                "received messages cannot be applied now", error=describe(error), retry_in_s=round(delay_s, 1)
-            )
-            await self._puller.nak(messages, delay_s)
-            await asyncio.sleep(delay_s)
+        """Apply messages; halves of what fails are tried, so that one that cannot be applied stops no other."""
+        parts = [messages]
+        failed: list[Msg] = []
+        applied = False
+        while parts:
+            part = parts.pop()
+            try:
+                await self._apply_part(part)
+                applied = True
+            except psycopg.Error as error:
+                if len(part) > 1 and len(failed) < FAILING_AT_ONCE:
+                    half = len(part) // 2
+                    parts += [part[half:], part[:half]]
+                elif not await self._put_aside(part, error):
+                    failed += part
+        if not failed:
+            self._backoff.reset()
             return
-        self._backoff.reset()
-        waiting = {found.message: found for found in publications if found.delay_s}
-        for number, found in waiting.items():
-            await self._puller.nak([messages[number]], found.delay_s)
+        delay_s = self._backoff.next_s()
+        await self._puller.nak(failed, delay_s)
+        if not applied:
+            await asyncio.sleep(delay_s)
+
+    async def _apply_part(self, messages: Sequence[Msg]) -> None:
+        authentic = [(msg, one) for msg in messages if (one := self._incoming(msg))]
+        publications = await self._database.receive([one for _, one in authentic]) if authentic else []
+        waiting: set[str] = set()
+        for found in publications:
+            if found.delay_s:
+                msg = authentic[found.message][0]
+                waiting.add(msg.reply)
+                await self._puller.nak([msg], found.delay_s)
         await publish_all(self._broker, [found for found in publications if not found.delay_s])
-        await self._puller.ack([msg for number, msg in enumerate(messages) if number not in waiting])
+        await self._puller.ack([msg for msg in messages if msg.reply not in waiting])
         self._wake()
+
+    async def _put_aside(self, messages: Sequence[Msg], error: psycopg.Error) -> bool:
+        """Give up a message that failed too often by itself; say whether it was.
+
+        What the database could not do for any message, it cannot do for putting one aside.
+        """
+        msg = messages[0]
+        deliveries = msg.metadata.num_delivered
+        logger.warning(
+            "received messages cannot be applied now",
+            messages=len(messages),
+            subject=printable(msg.subject),
+            deliveries=deliveries,
+            error=describe(error),
+        )
+        if len(messages) > 1 or deliveries < ATTEMPTS or not is_of_message(error):
+            return False
+        one = self._incoming(msg)
+        try:
+            if one and not await self._database.put_aside(one, describe(error)):
+                return False
+        except psycopg.Error as another:
+            logger.warning("a message cannot be put aside now", error=describe(another))
+            return False
+        logger.error("a message was put aside", subject=printable(msg.subject), error=describe(error))
+        await self._puller.ack(messages)
+        return True
 
     def _incoming(self, msg: Msg) -> Incoming | None:
         place = msg.metadata
@@ -179,13 +227,22 @@ class Subscriptions:
     async def _apply(self, batch: list[Incoming]) -> None:
         if not batch:
             return
-        try:
-            publications = await self._database.receive(batch)
-        except psycopg.Error as error:
-            logger.warning("received messages were dropped", messages=len(batch), error=describe(error))
-            return
-        await publish_all(self._broker, publications)
-        self._wake()
+        parts = [batch]
+        dropped = 0
+        while parts:
+            part = parts.pop()
+            try:
+                publications = await self._database.receive(part)
+            except psycopg.Error as error:
+                if len(part) > 1 and dropped < FAILING_AT_ONCE:
+                    half = len(part) // 2
+                    parts += [part[half:], part[:half]]
+                    continue
+                dropped += len(part)
+                logger.warning("received messages were dropped", messages=len(part), error=describe(error))
+                continue
+            await publish_all(self._broker, publications)
+            self._wake()
 
 
 def incoming(msg: Msg, keyring: Keyring, **place: Any) -> Incoming | None:

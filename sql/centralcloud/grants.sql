@@ -26,6 +26,8 @@ grant execute on function centralcloud.configure to centralcloud_admin;
 grant execute on function centralcloud.rotate_key to centralcloud_admin;
 grant execute on function centralcloud.rescore to centralcloud_admin;
 grant execute on function centralcloud.replay_dead_letters to centralcloud_admin;
+grant execute on function centralcloud.discard_dead_letters to centralcloud_curator, centralcloud_admin;
+grant execute on function centralcloud.repair_versions to centralcloud_admin;
 grant execute on function centralcloud.register_contract to centralcloud_admin;
 grant execute on function centralcloud.ensure_indexes to centralcloud_admin;
 grant execute on procedure centralcloud.maintain to centralcloud_admin;

@@ -1,3 +1,6 @@
+-- the secret is nobody's
+revoke all on singularity.seal_key from singularity_reader, singularity_bridge;
+
 grant execute on function singularity.lookup to singularity_reader;
 grant execute on function singularity.recall to singularity_reader;
 grant execute on function singularity.explain_recall to singularity_reader;
@@ -46,5 +49,7 @@ grant execute on function singularity.release to singularity_admin;
 grant execute on function singularity.reidentify to singularity_admin;
 grant execute on procedure singularity.keep_identity to singularity_admin;
 grant execute on function singularity.replay_dead_letters to singularity_admin;
+grant execute on function singularity.discard_dead_letters to singularity_admin;
+grant execute on function singularity.repair_versions to singularity_admin;
 grant execute on function singularity.trust_authority to singularity_admin;
 grant execute on function singularity.rotate_key to singularity_admin;

@@ -166,6 +166,13 @@ language sql security definer as $$
     select case when meta ->> 'reply' not like 'work.%' then stand_in.bridge_serve(subject, payload) end
 $$;
 
+create table stand_in.aside (subject text, payload bytea, meta jsonb, error text);
+
+create function stand_in.bridge_put_aside(subject text, payload bytea, meta jsonb, error text) returns void
+language sql security definer as $$
+    insert into stand_in.aside (subject, payload, meta, error) values ($1, $2, $3, $4)
+$$;
+
 create table stand_in.signing_key (signing_key_id bigint, seed bytea);
 insert into stand_in.signing_key values (1, sha256('a secret'));
 
@@ -194,5 +201,6 @@ grant execute on function
     stand_in.bridge_outgoing(text, integer), stand_in.bridge_result(jsonb),
     stand_in.bridge_receive(text[], bytea[], jsonb[]), stand_in.bridge_serve(text, bytea),
     stand_in.bridge_serve(text, bytea, jsonb), stand_in.bridge_signing_keys(),
+    stand_in.bridge_put_aside(text, bytea, jsonb, text),
     stand_in.bridge_tick(jsonb), stand_in.bridge_detach(), stand_in.bridge_holder()
 to stand_in_bridge;

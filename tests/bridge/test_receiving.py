@@ -92,6 +92,19 @@ def test_what_cannot_be_applied_now_comes_again_later(worker: StandIn) -> None:
     assert worker.wait_received(2) == [b"fail:2", b"next"]
 
 
+def test_what_fails_again_and_again_is_put_aside_and_stops_no_other(worker: StandIn) -> None:
+    bridge = worker.start()
+    worker.publish("work.a", b"one", b"fail:99", b"two")
+    assert sorted(worker.wait_received(2)) == [b"one", b"two"]
+    worker.publish("work.a", b"three")
+    assert b"three" in worker.wait_received(3)
+    aside = "select payload, error from stand_in.aside"
+    wait_until(lambda: worker.rows(aside), 30, "it to be put aside")
+    assert worker.rows(aside) == [(b"fail:99", "not now")]
+    wait_until(lambda: worker.stream_info()["state"]["messages"] == 0)
+    assert "a message was put aside" in events(bridge)
+
+
 def test_a_long_batch_is_not_delivered_twice(worker: StandIn) -> None:
     worker.plan(consumers=[{**CONSUMER, "ack_wait_s": 1}])
     worker.start()

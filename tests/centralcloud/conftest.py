@@ -13,8 +13,6 @@ TABLES = """
     select string_agg(c.oid::regclass::text, ', ') as names from pg_class as c
     where c.relkind = 'r' and c.relnamespace = 'centralcloud'::regnamespace
 """
-# A bridge's login that may look at what its transactions have made, as a bridge's own may not.
-OBSERVER = "observing_relay"
 OTHERS = """
     select pg_terminate_backend(a.pid, 10000) from pg_stat_activity as a
     where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_type = 'client backend'
@@ -28,10 +26,6 @@ def shared_authority(cluster: Cluster) -> Database:
     cluster.create_database(database.name)
     database.create_extension()
     database.create_roles()
-    with database.connect_superuser() as connection:
-        connection.execute(
-            f"create role {OBSERVER} login in role {database.relay}, {database.viewer}".encode()
-        )
     return database
 
 
@@ -55,6 +49,6 @@ def authority_superuser(authority: Database) -> Iterator[psycopg.Connection]:
 @pytest.fixture
 def relay(authority: Database) -> Iterator[Relay]:
     """Attach as the bridge of the authority."""
-    relay = Relay.of(authority, user=OBSERVER)
+    relay = Relay.of(authority, observing=True)
     yield relay
     relay.close()

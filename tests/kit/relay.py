@@ -23,9 +23,13 @@ class Relay:
         self.schema = schema
 
     @classmethod
-    def of(cls, database: Database, *, user: str | None = None) -> Self:
-        """Return the bridge of a database: it is attached and says that it is connected."""
-        relay = cls(database.connect(user or database.relay), database.extension)
+    def of(cls, database: Database, *, observing: bool = False) -> Self:
+        """Return the bridge of a database: it is attached and says that it is connected.
+
+        The login of an `observing` one may also look at what its transactions make, as a bridge's own may not.
+        """
+        user = _observer(database) if observing else database.relay
+        relay = cls(database.connect(user), database.extension)
         attached = relay.attach()
         assert attached["attached"], attached
         relay.tick()
@@ -94,6 +98,15 @@ class Relay:
     def _call(self, function: str, *arguments: Any) -> Any:
         marks = ", ".join(["%s"] * len(arguments))
         return value(self.connection, f"select {self.schema}.{function}({marks})", *arguments)
+
+
+def _observer(database: Database) -> str:
+    name = f"{database.roles}_observer"
+    with database.connect_superuser() as owner:
+        if not rows(owner, "select from pg_roles where rolname = %s", name):
+            groups = f"{database.relay}, {database.viewer}"
+            owner.execute(f"create role {name} login in role {groups}".encode())
+    return name
 
 
 def hear(instance: Relay, authority: Relay) -> None:

@@ -49,7 +49,7 @@ def told_of_dead_letters(side: Side, name: str) -> None:
     schema = side.database.extension
     told = side.until_told(UNAPPLIED, f"no room for {name}")
     assert told.endswith(
-        f"): see {schema}.dead_letter; SELECT {schema}.replay_dead_letters() after the mend."
+        f"): see {schema}.dead_letters; SELECT {schema}.replay_dead_letters() after the mend."
     )
     side.until_logged(f"no room for {name}")
     side.assert_check_tells("state: ", f"SELECT {schema}.replay_dead_letters() after the mend")

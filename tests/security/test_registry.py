@@ -24,7 +24,7 @@ COLUMNS = "select public_key, former_key from centralcloud.instance where instan
 @pytest.fixture
 def relay(authority: Database) -> Iterator[Relay]:
     """Attach as the bridge of the authority."""
-    one = Relay.of(authority)
+    one = Relay.of(authority, observing=True)
     yield one
     one.connection.close()
 

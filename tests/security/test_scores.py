@@ -27,7 +27,7 @@ LEVELS = ["candidate", "low", "medium", "high", "very_high"]
 @pytest.fixture
 def relay(authority: Database) -> Iterator[Relay]:
     """Attach as the bridge of the authority, at which nothing ages."""
-    relay = Relay.of(authority)
+    relay = Relay.of(authority, observing=True)
     with authority.connect() as curator:
         configure(curator, scored_as_of="2100-01-01", half_life="1000000 years")
     yield relay

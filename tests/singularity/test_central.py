@@ -262,6 +262,7 @@ class TestHello:
             "instance": me,
             "request": hello.message_id.removeprefix("hello:"),
             "public_key": None,
+            "seals": True,
             "session": owner.value("select session_id::text from singularity.authority"),
             "instance_name": "laptop",
             "environment": "prod",

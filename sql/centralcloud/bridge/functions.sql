@@ -89,7 +89,7 @@ begin
     insert into centralcloud.publisher (epoch) values (gen_random_uuid()::text)
     on conflict (only_row) do update set
         epoch = excluded.epoch, heads_sent_at = null, changes_sent = publisher.changes;
-    perform centralcloud.restore_indexes();
+    perform centralcloud.restore_indexes(), centralcloud.repair_versions();
 end
 $$;
 
@@ -176,7 +176,7 @@ declare
 begin
     if unknown is not null then
         raise exception using errcode = 'feature_not_supported',
-            message = format('message of unknown type %L', unknown);
+            message = format('message of unknown type %L', centralcloud.printable(unknown));
     end if;
     speakers := array(
         select centralcloud.check_speaker(b.subject, b.body)
@@ -249,7 +249,7 @@ begin
         when 'digest' then reply := centralcloud.compare(request, speaker);
         else
             raise exception using errcode = 'feature_not_supported',
-                message = format('request of unknown type %L', request ->> 'type');
+                message = format('request of unknown type %L', centralcloud.printable(request ->> 'type'));
     end case;
     twin := centralcloud.note_session(speaker, (request ->> 'session')::uuid);
     perform centralcloud.count_request(speaker);

@@ -274,21 +274,29 @@ returns table (artifact_id uuid, variant text, incarnation uuid, version bigint)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select h.artifact_id, '', '00000000-0000-0000-0000-000000000000'::uuid, h.version
-    from centralcloud.holding as h
-    where h.instance_id = states_of.instance_id
-        and h.artifact_id between centralcloud.range_start(states_of.prefix)
-            and centralcloud.range_end(states_of.prefix)
-    union all
-    select e.artifact_id, e.variant, e.incarnation, e.version
-    from centralcloud.evidence as e
-    where e.instance_id = states_of.instance_id
-        and e.artifact_id between centralcloud.range_start(states_of.prefix)
-            and centralcloud.range_end(states_of.prefix)
+    select s.artifact_id, s.variant, s.incarnation, s.version
+    from (
+        select h.artifact_id, '' as variant, '00000000-0000-0000-0000-000000000000'::uuid as incarnation, h.version,
+            h.seal
+        from centralcloud.holding as h
+        where h.instance_id = states_of.instance_id
+            and h.artifact_id between centralcloud.range_start(states_of.prefix)
+                and centralcloud.range_end(states_of.prefix)
+        union all
+        select e.artifact_id, e.variant, e.incarnation, e.version, e.seal
+        from centralcloud.evidence as e
+        where e.instance_id = states_of.instance_id
+            and e.artifact_id between centralcloud.range_start(states_of.prefix)
+                and centralcloud.range_end(states_of.prefix)
+    ) as s
+    where s.seal is not null or not exists (
+        select from centralcloud.instance as i where i.instance_id = states_of.instance_id and i.seals
+    )
 $$;
 
 comment on function centralcloud.states_of(uuid, text)
-is 'Versions of what an instance said, in a range of artifact ids: holdings with an empty variant and a zero incarnation.';
+is 'Versions of what an instance said, in a range of artifact ids: holdings with an empty variant and a zero incarnation. Of an '
+'instance that seals, what has no seal does not count: it is sent again, and can be given back from then on.';
 
 create or replace function centralcloud.published_in(range centralcloud.wire_range, speaker uuid)
 returns table (artifact_id uuid, revision bigint)

@@ -15,8 +15,16 @@ begin
             -- in this order for ever: what is equal must stay so after an upgrade, and nulls leave no trace
             md5(concat_ws('|', r.variant, r.withdrawn_up_to, r.summary, r.tags, r.uses, r.successes, r.failures,
                 extract(epoch from r.last_used_at))) as state_hash,
-            (centralcloud.record_refusal(r)).reason as invalid
+            (coalesce(
+                centralcloud.record_refusal(r),
+                -- one that was not heard yet may come from another authority and has counted there
+                case when i.greatest_version > 0 and centralcloud.is_leap(r.version, i.greatest_version, 17592186044416)
+                    then centralcloud.refuse('22023',
+                        format('version %s leaps: the greatest that is known is %s', r.version, i.greatest_version))
+                end
+            )).reason as invalid
         from unnest(speakers, bodies) with ordinality as b (speaker, body, n)
+        left join centralcloud.instance as i on b.speaker = i.instance_id
         cross join lateral jsonb_array_elements(b.body -> 'records') with ordinality as e
         cross join lateral centralcloud.read_record(e.value) as r
     ), forbidden as (
@@ -88,25 +96,30 @@ begin
     on conflict do nothing;
 
     -- what is withdrawn stays withdrawn, even where two databases under one name disagree
-    insert into centralcloud.holding as h (instance_id, artifact_id, variant, version, withdrawn_up_to, state_hash)
+    insert into centralcloud.holding as h (
+        instance_id, artifact_id, variant, version, withdrawn_up_to, state_hash, seal
+    )
     select distinct on (i.artifact_id, i.instance_id)
         i.instance_id, i.artifact_id, r.variant, r.version,
-        max(coalesce(r.withdrawn_up_to, 0)) over (partition by i.artifact_id, i.instance_id), i.state_hash
+        max(coalesce(r.withdrawn_up_to, 0)) over (partition by i.artifact_id, i.instance_id), i.state_hash, r.seal
     from unnest(incoming) as i
     cross join lateral (select (i.record).*) as r
     where i.verdict <> 'refused' and r.record_type = 'holding'
-    order by i.artifact_id, i.instance_id, r.version desc, i.state_hash desc
+    order by i.artifact_id, i.instance_id, r.version desc, i.state_hash desc, r.seal nulls last
     on conflict (artifact_id, instance_id) do update set
-        (variant, version, state_hash) = (
-            select n.variant, n.version, n.state_hash
+        (variant, version, state_hash, seal) = (
+            select n.variant, n.version, n.state_hash, n.seal
             from (values
-                (excluded.variant, excluded.version, excluded.state_hash), (h.variant, h.version, h.state_hash)
-            ) as n (variant, version, state_hash)
-            order by n.version desc, n.state_hash desc limit 1
+                (excluded.variant, excluded.version, excluded.state_hash, excluded.seal),
+                (h.variant, h.version, h.state_hash, h.seal)
+            ) as n (variant, version, state_hash, seal)
+            order by n.version desc, n.state_hash desc, n.seal nulls last limit 1
         ),
         withdrawn_up_to = greatest(h.withdrawn_up_to, excluded.withdrawn_up_to)
     where (excluded.version, excluded.state_hash) > (h.version, h.state_hash)
-        or excluded.withdrawn_up_to > h.withdrawn_up_to;
+        or excluded.withdrawn_up_to > h.withdrawn_up_to
+        -- what was told before there were seals
+        or h.seal is null and (excluded.version, excluded.state_hash) = (h.version, h.state_hash);
 
     insert into centralcloud.contribution as c (instance_id, artifact_id, variant, version, summary, tags)
     select distinct on (i.artifact_id, r.variant, i.instance_id)
@@ -128,20 +141,24 @@ begin
         and c.version <= h.withdrawn_up_to and (c.summary is not null or c.tags <> '{}');
 
     insert into centralcloud.evidence as e (
-        instance_id, artifact_id, variant, incarnation, uses, successes, failures, last_used_at, version, state_hash
+        instance_id, artifact_id, variant, incarnation, uses, successes, failures, last_used_at, version, state_hash,
+        seal
     )
     select distinct on (i.artifact_id, r.variant, i.instance_id, r.incarnation)
-        i.instance_id, i.artifact_id, r.variant, r.incarnation, r.uses, r.successes, r.failures, r.last_used_at,
-        r.version,
-        i.state_hash
+        i.instance_id, i.artifact_id, r.variant, r.incarnation, r.uses, r.successes, r.failures,
+        -- a clock that runs ahead does not keep outcomes fresh
+        least(r.last_used_at, now()), r.version, i.state_hash, r.seal
     from unnest(incoming) as i
     cross join lateral (select (i.record).*) as r
     where i.verdict <> 'refused' and r.record_type = 'evidence'
-    order by i.artifact_id, r.variant, i.instance_id, r.incarnation, r.version desc, i.state_hash desc
+    order by i.artifact_id, r.variant, i.instance_id, r.incarnation, r.version desc, i.state_hash desc,
+        r.seal nulls last
     on conflict (artifact_id, variant, instance_id, incarnation) do update set
         uses = excluded.uses, successes = excluded.successes, failures = excluded.failures,
-        last_used_at = excluded.last_used_at, version = excluded.version, state_hash = excluded.state_hash
-    where (excluded.version, excluded.state_hash) > (e.version, e.state_hash);
+        last_used_at = excluded.last_used_at, version = excluded.version, state_hash = excluded.state_hash,
+        seal = excluded.seal
+    where (excluded.version, excluded.state_hash) > (e.version, e.state_hash)
+        or e.seal is null and (excluded.version, excluded.state_hash) = (e.version, e.state_hash);
 
     insert into centralcloud.variant as v (artifact_id, variant, content)
     select distinct on (i.artifact_id, r.variant) i.artifact_id, r.variant, r.content
@@ -200,7 +217,7 @@ begin
         made.incarnation := given.incarnation;
     end if;
     made.verdict := verdict_of.verdict;
-    made.reason := left(verdict_of.reason, 500);
+    made.reason := centralcloud.printable(verdict_of.reason, 500);
     return centralcloud.without_nulls(to_jsonb(made));
 end
 $$;
@@ -227,26 +244,6 @@ as $$ select format('%s.receipt.%s', centralcloud.get_setting('subject_prefix'),
 
 comment on function centralcloud.receipt_subject(uuid) is 'The NATS subject that an instance hears its receipts on.';
 
-create or replace function centralcloud.parts_of(payload bytea) returns bytea[]
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    body jsonb;
-begin
-    body := centralcloud.decode_message(payload);
-    return array(
-        select centralcloud.encode_message(body || jsonb_build_object('records', jsonb_build_array(r.value)))
-        from jsonb_array_elements(body -> 'records') as r
-    );
-exception when data_exception or feature_not_supported then
-    -- not even its records can be read
-    return '{}'::bytea[];
-end
-$$;
-
-comment on function centralcloud.parts_of(bytea) is 'A message of several records as one message for each; empty when it cannot be read.';
-
 create or replace function centralcloud.answer_poison(from_subject text, from_payload bytea, error text)
 returns table (subject text, headers jsonb, payload bytea)
 language plpgsql stable security definer
@@ -266,12 +263,17 @@ begin
                 when 'evidence' in (r.value ->> 'record_type', r.value ->> 'what') then r.value -> 'variant'
             end,
             'incarnation', r.value -> 'incarnation', 'version', (r.value ->> 'version')::bigint,
-            'verdict', 'refused', 'reason', left(error, 500)
+            'verdict', 'refused', 'reason', centralcloud.printable(error, 500)
         ))), '{}')
-    from jsonb_array_elements(convert_from(from_payload, 'UTF8')::jsonb -> 'records') as r
+    from (
+        select e.value from jsonb_array_elements(centralcloud.read_message(from_payload) -> 'records') as e limit 1000
+    ) as r
     where speaker is not null
     having count(*) > 0;
-exception when data_exception then
+exception when others then
+    if centralcloud.is_transient(sqlstate) then
+        raise;
+    end if;
     -- not even its records can be read: the dead letter is all there is
     return;
 end
@@ -289,7 +291,8 @@ declare
 begin
     if speaker is null or speaker::text is distinct from body ->> 'instance' then
         raise exception using errcode = 'insufficient_privilege',
-            message = format('a message on %s speaks for instance %s', subject, coalesce(body ->> 'instance', 'none')),
+            message = format('a message on %s speaks for instance %s', centralcloud.printable(subject),
+                coalesce(centralcloud.printable(body ->> 'instance'), 'none')),
             hint = 'An instance speaks only for itself.';
     end if;
     return speaker;

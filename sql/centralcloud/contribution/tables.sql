@@ -6,6 +6,7 @@ create table centralcloud.holding (
     version bigint not null,
     withdrawn_up_to bigint not null,
     state_hash text not null,
+    seal text,
     primary key (artifact_id, instance_id)
 );
 
@@ -18,6 +19,7 @@ comment on column centralcloud.holding.variant is 'The variant it holds; null wh
 comment on column centralcloud.holding.version is 'The instance''s number of this state.';
 comment on column centralcloud.holding.withdrawn_up_to is 'All that the instance sent of the artifact up to this version is withdrawn.';
 comment on column centralcloud.holding.state_hash is 'md5 of the state, which decides where equal versions differ.';
+comment on column centralcloud.holding.seal is 'The instance''s proof of the state, for when it is given back; null of a version before 0.3.';
 
 select pg_catalog.pg_extension_config_dump('centralcloud.holding', '');
 
@@ -52,6 +54,7 @@ create table centralcloud.evidence (
     last_used_at timestamptz not null,
     version bigint not null,
     state_hash text not null,
+    seal text,
     primary key (artifact_id, variant, instance_id, incarnation)
 );
 
@@ -68,6 +71,7 @@ comment on column centralcloud.evidence.failures is 'Outcomes that were failures
 comment on column centralcloud.evidence.last_used_at is 'When the last of them was recorded, by the instance''s clock.';
 comment on column centralcloud.evidence.version is 'The instance''s number of this state.';
 comment on column centralcloud.evidence.state_hash is 'md5 of the state, which decides where equal versions differ.';
+comment on column centralcloud.evidence.seal is 'The instance''s proof of the state, for when it is given back; null of a version before 0.3.';
 
 select pg_catalog.pg_extension_config_dump('centralcloud.evidence', '');
 

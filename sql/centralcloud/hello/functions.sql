@@ -9,18 +9,21 @@ declare
 begin
     rescored := exists (
         select from centralcloud.instance i
-        where i.instance_id = welcome.speaker and i.environment <> welcome.request ->> 'environment'
+        where i.instance_id = welcome.speaker
+            and i.environment <> centralcloud.environment_in(welcome.request)
     );
     insert into centralcloud.instance as i (
-        instance_id, instance_name, environment, group_name, incarnation, extension_version
+        instance_id, instance_name, environment, group_name, incarnation, extension_version, seals
     )
     values (
-        welcome.speaker, welcome.request ->> 'instance_name', welcome.request ->> 'environment', welcome.speaker::text,
-        (welcome.request ->> 'incarnation')::uuid, welcome.request ->> 'extension_version'
+        welcome.speaker, centralcloud.name_in(welcome.request, welcome.speaker),
+        centralcloud.environment_in(welcome.request), welcome.speaker::text, (welcome.request ->> 'incarnation')::uuid,
+        centralcloud.printable(welcome.request ->> 'extension_version'),
+        coalesce(welcome.request -> 'seals' = 'true', false)
     )
     on conflict (instance_id) do update set
         instance_name = excluded.instance_name, environment = excluded.environment, incarnation = excluded.incarnation,
-        extension_version = excluded.extension_version, last_heard_at = now()
+        extension_version = excluded.extension_version, seals = i.seals or excluded.seals, last_heard_at = now()
     returning greatest_version into known;
     if rescored then
         perform centralcloud.queue_scores(array[welcome.speaker]);

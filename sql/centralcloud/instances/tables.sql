@@ -20,7 +20,8 @@ create table centralcloud.instance (
     retired_at timestamptz,
     retired_because text,
     credential text unique,
-    next_credential text unique
+    next_credential text unique,
+    seals boolean not null default false
 );
 
 comment on table centralcloud.instance is 'The registry of instances: those that were ever heard, and those that were enrolled.';
@@ -49,5 +50,6 @@ comment on column centralcloud.instance.retired_because is 'Why it was retired, 
 comment on column centralcloud.instance.credential
 is 'Public nkey of the NATS user it speaks by, see set_credential(); null while it has none.';
 comment on column centralcloud.instance.next_credential is 'A second one, valid as well while the key is changed.';
+comment on column centralcloud.instance.seals is 'Whether it seals what it says: then states without a seal are wanted again.';
 
 select pg_catalog.pg_extension_config_dump('centralcloud.instance', '');

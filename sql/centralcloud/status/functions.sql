@@ -85,7 +85,7 @@ begin
         ),
         (
             select format('Two databases speak as %s: SELECT singularity.reidentify() in the copies, then SELECT '
-                '%s here.', string_agg(i.instance_name, ', ' order by i.instance_name),
+                '%s here.', string_agg(centralcloud.printable(i.instance_name), ', ' order by i.instance_name),
                 string_agg(format('centralcloud.dismiss_twin_alarm(%L)', i.instance_id), ', ' order by i.instance_name))
             from centralcloud.instance i where i.twin_alarm_at is not null
             having count(*) > 0

@@ -1,5 +1,5 @@
 -- The half of the bridge's contract that is the same on both sides. What differs is in the functions that these call:
--- bridge_plan, bridge_attached, queues_with_work, apply_messages, parts_of, answer_poison, troubles and background.
+-- bridge_plan, bridge_attached, queues_with_work, apply_messages, answer_poison, troubles and background.
 
 create or replace function @extschema@.bridge_attach(bridge_version text, protocol integer) returns jsonb
 language plpgsql security definer
@@ -118,7 +118,7 @@ begin
     if (state ->> 'forged')::bigint > 0 then
         perform @extschema@.count_rejection('signature', null, null, (state ->> 'forged')::bigint);
     end if;
-    perform @extschema@.background();
+    perform @extschema@.drop_dead_letters(), @extschema@.background();
     return jsonb_build_object(
         'plan_revision', @extschema@.bridge_plan() ->> 'revision', 'troubles', to_jsonb(@extschema@.troubles())
     );
@@ -163,6 +163,7 @@ begin
         select admitted[i] - 1, a.subject, a.headers, a.payload
         from @extschema@.receive_alone(subjects[i], payloads[i], meta[i]) as a;
     end loop;
+    perform @extschema@.drop_dead_letters();
 end
 $$;
 
@@ -178,21 +179,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    parts bytea[];
+    body jsonb;
 begin
     begin
+        body := @extschema@.decode_message(from_payload);
         return query
         select a.subject, a.headers, a.payload
-        from @extschema@.apply_messages(
-            array[from_subject], array[@extschema@.decode_message(from_payload)], array[receive_alone.meta]
-        ) as a;
+        from @extschema@.apply_messages(array[from_subject], array[body], array[receive_alone.meta]) as a;
         return;
     exception when others then
         if @extschema@.is_transient(sqlstate) then
             raise;
         end if;
-        parts := @extschema@.parts_of(from_payload);
-        if cardinality(parts) < 2 then
+        if body is null or not @extschema@.has_parts(body) then
             perform @extschema@.keep_dead_letter(from_subject, from_payload, receive_alone.meta, sqlstate, sqlerrm);
             return query
             select a.subject, a.headers, a.payload
@@ -200,16 +199,112 @@ begin
             return;
         end if;
     end;
-    -- one record of it is poison: each is tried alone
     return query
     select a.subject, a.headers, a.payload
-    from unnest(parts) as p (payload)
-    cross join lateral @extschema@.receive_alone(from_subject, p.payload, receive_alone.meta) as a;
+    from @extschema@.receive_parts(from_subject, from_payload, body, receive_alone.meta) as a;
 end
 $$;
 
 comment on function @extschema@.receive_alone(text, bytea, jsonb)
-is 'Applies one message; where that fails, each of its records; what cannot be applied is kept as a dead letter with its error.';
+is 'Applies one message; where that fails, its records by themselves; what cannot be applied is kept as a dead letter with its error.';
+
+create or replace function @extschema@.receive_parts(from_subject text, from_payload bytea, body jsonb, meta jsonb)
+returns table (subject text, headers jsonb, payload bytea)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    records constant jsonb[] := array(select r.value from jsonb_array_elements(body -> 'records') as r);
+    -- ranges of records to be tried, the next one last
+    firsts integer[] := array[1];
+    lasts integer[] := array[cardinality(records)];
+    tries integer := 100;
+    failed jsonb[] := array[]::jsonb[];
+    first_code text;
+    first_error text;
+    n integer;
+    lower integer;
+    upper integer;
+    part jsonb;
+begin
+    while cardinality(firsts) > 0 and tries > 0 loop
+        n := cardinality(firsts);
+        lower := firsts[n];
+        upper := lasts[n];
+        firsts := firsts[: n - 1];
+        lasts := lasts[: n - 1];
+        tries := tries - 1;
+        part := body || jsonb_build_object('records', records[lower : upper]);
+        begin
+            return query
+            select a.subject, a.headers, a.payload
+            from @extschema@.apply_messages(array[from_subject], array[part], array[receive_parts.meta]) as a;
+        exception when others then
+            if @extschema@.is_transient(sqlstate) then
+                raise;
+            end if;
+            if lower < upper then
+                firsts := firsts || array[(lower + upper + 1) / 2, lower];
+                lasts := lasts || array[upper, (lower + upper + 1) / 2 - 1];
+                continue;
+            end if;
+            failed := failed || records[lower];
+            first_code := coalesce(first_code, sqlstate);
+            first_error := coalesce(first_error, sqlerrm);
+            return query
+            select a.subject, a.headers, a.payload
+            from @extschema@.answer_poison(from_subject, @extschema@.encode_message(part), sqlerrm) as a;
+        end;
+    end loop;
+    -- who sends so much poison has the rest refused with it, and no other waits for that
+    for i in 1 .. cardinality(firsts) loop
+        failed := failed || records[firsts[i] : lasts[i]];
+        return query
+        select a.subject, a.headers, a.payload
+        from @extschema@.answer_poison(
+            from_subject,
+            @extschema@.encode_message(body || jsonb_build_object('records', records[firsts[i] : lasts[i]])),
+            'too many records that came with it could not be applied: ' || first_error
+        ) as a;
+    end loop;
+    if cardinality(failed) > 0 then
+        perform @extschema@.keep_dead_letter(
+            from_subject,
+            case
+                when cardinality(failed) = cardinality(records) then from_payload
+                else @extschema@.encode_message(body || jsonb_build_object('records', failed))
+            end,
+            receive_parts.meta, first_code, first_error, cardinality(failed)
+        );
+    end if;
+end
+$$;
+
+comment on function @extschema@.receive_parts(text, bytea, jsonb, jsonb)
+is 'Applies the records of a message of which some are poison: halves of what fails are tried, at most 100 times, and what is left '
+'is one dead letter.';
+
+create or replace function @extschema@.has_parts(body jsonb) returns boolean
+language sql immutable parallel safe
+begin atomic
+    select coalesce(jsonb_typeof(body -> 'records') = 'array' and jsonb_array_length(body -> 'records') > 1, false);
+end;
+
+comment on function @extschema@.has_parts(jsonb) is 'Whether a message has several records, each of which can be applied alone.';
+
+create or replace function @extschema@.bridge_put_aside(subject text, payload bytea, meta jsonb, error text)
+returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select @extschema@.keep_dead_letter(
+        bridge_put_aside.subject, bridge_put_aside.payload, bridge_put_aside.meta, 'SGV03', bridge_put_aside.error
+    ), @extschema@.drop_dead_letters()
+$$;
+
+comment on function @extschema@.bridge_put_aside(text, bytea, jsonb, text)
+is 'Keeps a message as a dead letter that failed so often that the bridge tries it no more. It is not read: reading it may be what fails.';
 
 create or replace function @extschema@.ring_doorbell() returns void
 language plpgsql security definer
@@ -305,8 +400,10 @@ as $$
             (select format(', though it has its place (%s)', h.who) from @extschema@.bridge_holder() h)
         )
         when b.error is not null and not b.connected
-            then format('The bridge has no connection to NATS (%s): run singularity-bridge check.', b.error)
-        when b.error is not null then format('JetStream is not as it should be (%s): %s.', b.error, jetstream_mend)
+            then format('The bridge has no connection to NATS (%s): run singularity-bridge check.',
+                @extschema@.printable(b.error, 300))
+        when b.error is not null then format('JetStream is not as it should be (%s): %s.',
+            @extschema@.printable(b.error, 300), jetstream_mend)
     end
     from (select true as here) as one
     left join @extschema@.bridge_state as b on one.here

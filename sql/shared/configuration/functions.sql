@@ -105,7 +105,7 @@ begin
         select d.* into definition from @extschema@.setting_definitions() d where d.name = changed.key;
         if not found then
             raise exception using errcode = 'invalid_parameter_value',
-                message = format('there is no setting %L', changed.key),
+                message = format('there is no setting %L', @extschema@.printable(changed.key)),
                 hint = format('Settings are: %s.',
                     (select string_agg(d.name, ', ' order by d.name) from @extschema@.setting_definitions() d));
         end if;
@@ -139,7 +139,7 @@ begin
     end if;
     if not fits then
         raise exception using errcode = 'invalid_parameter_value',
-            message = format('%L does not fit the setting %s', value, name),
+            message = format('%L does not fit the setting %s', @extschema@.printable(value), name),
             hint = format('It is of type %s%s.', type, coalesce(
                 ', from ' || replace(@extschema@.bounds_of(type, allowed), ' .. ', ' to '),
                 ' and must match ' || allowed

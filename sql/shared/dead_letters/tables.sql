@@ -5,7 +5,8 @@ create table @extschema@.dead_letter (
     payload bytea not null,
     meta jsonb not null,
     error_code text not null,
-    error text not null
+    error text not null,
+    records integer
 );
 
 -- the same message coming again is the same dead letter
@@ -15,10 +16,25 @@ comment on table @extschema@.dead_letter is 'Messages that could not be applied,
 comment on column @extschema@.dead_letter.dead_letter_id is 'Number of the dead letter.';
 comment on column @extschema@.dead_letter.received_at is 'When it was received, the last time.';
 comment on column @extschema@.dead_letter.subject is 'NATS subject it came on.';
-comment on column @extschema@.dead_letter.payload is 'Its bytes.';
+comment on column @extschema@.dead_letter.payload is 'Its bytes; where only some of its records failed, the message with those alone.';
 comment on column @extschema@.dead_letter.meta is 'Headers, stream and sequence it came with.';
-comment on column @extschema@.dead_letter.error_code is 'SQLSTATE of the error.';
+comment on column @extschema@.dead_letter.error_code is 'SQLSTATE of the error, of the first record that failed.';
 comment on column @extschema@.dead_letter.error is 'What was wrong with it.';
+comment on column @extschema@.dead_letter.records is 'How many of its records failed, where each could be tried; null when it failed whole.';
 
 select pg_catalog.pg_extension_config_dump('@extschema@.dead_letter', '');
 select pg_catalog.pg_extension_config_dump('@extschema@.dead_letter_dead_letter_id_seq', '');
+
+create table @extschema@.dropped_letter (
+    only_row boolean primary key default true check (only_row),
+    dropped bigint not null,
+    dropped_at timestamptz not null
+);
+
+comment on table @extschema@.dropped_letter
+is 'Dead letters that gave way to later ones, since there is a limit to how many are kept: one row, none before the first.';
+comment on column @extschema@.dropped_letter.only_row is 'Always true: there is one row at most.';
+comment on column @extschema@.dropped_letter.dropped is 'How many were dropped.';
+comment on column @extschema@.dropped_letter.dropped_at is 'When the last one was.';
+
+select pg_catalog.pg_extension_config_dump('@extschema@.dropped_letter', '');

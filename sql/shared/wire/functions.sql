@@ -5,27 +5,81 @@ as $$ select convert_to((body || '{"v": 1}'::jsonb)::text, 'UTF8') $$;
 
 comment on function @extschema@.encode_message(jsonb) is 'The bytes of a message, with the schema version in it.';
 
+create or replace function @extschema@.read_message(payload bytea) returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    body constant text := convert_from(payload, 'UTF8');
+    number constant text := '(\[|:|,|\s)-?[0-9.]+[eE][-+]?[0-9]{4}';
+begin
+    -- a few bytes that become a hundred thousand digits; nobody whose JSON was a jsonb writes them
+    if body ~ number and regexp_replace(body, '"([^"\\]|\\.)*"', '""', 'g') ~ number then
+        raise exception using errcode = 'numeric_value_out_of_range',
+            message = 'message has a number with an exponent of four digits or more';
+    end if;
+    return body::jsonb;
+end
+$$;
+
+comment on function @extschema@.read_message(bytea)
+is 'The JSON of a message; raises an error for bytes that are none, or that would take a multiple of their size.';
+
 create or replace function @extschema@.decode_message(payload bytea) returns jsonb
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    body jsonb := convert_from(payload, 'UTF8')::jsonb;
+    body constant jsonb := @extschema@.read_message(payload);
+    max_records constant integer := 1000;
+    field text;
 begin
     if jsonb_typeof(body) <> 'object' or jsonb_typeof(body -> 'type') is distinct from 'string' then
         raise exception using errcode = 'invalid_parameter_value', message = 'message is not a JSON object with a type';
     end if;
     if body -> 'v' is distinct from '1'::jsonb then
         raise exception using errcode = 'feature_not_supported',
-            message = format('message of schema version %s, this side knows version 1', coalesce(body ->> 'v', 'none')),
+            message = format('message of schema version %s, this side knows version 1',
+                coalesce(@extschema@.printable(body ->> 'v'), 'none')),
             hint = 'Upgrade this side, then call replay_dead_letters().';
+    end if;
+    foreach field in array array['records', 'rows'] loop
+        if jsonb_typeof(body -> field) = 'array' and jsonb_array_length(body -> field) > max_records then
+            raise exception using errcode = 'program_limit_exceeded',
+                message = format('message has %s %s, the limit is %s',
+                    jsonb_array_length(body -> field), field, max_records);
+        end if;
+    end loop;
+    if octet_length(body ->> 'epoch') > 100 then
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('epoch has %s bytes, the limit is 100', octet_length(body ->> 'epoch'));
     end if;
     return body;
 end
 $$;
 
 comment on function @extschema@.decode_message(bytea)
-is 'The JSON object of a message; raises an error for bytes that are not one or are of an unknown schema version.';
+is 'The JSON object of a message; raises an error for bytes that are not one, are of an unknown schema version or break the bounds '
+'of a message.';
+
+create or replace function @extschema@.number_in(body jsonb, field text) returns bigint
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if coalesce(body -> field, 'null') = 'null' then
+        return null;
+    elsif jsonb_typeof(body -> field) = 'number' and body ->> field ~ '^[0-9]{1,16}$'
+        and (body -> field)::bigint <= @extschema@.greatest_number() then
+        return (body -> field)::bigint;
+    end if;
+    raise exception using errcode = 'invalid_parameter_value',
+        message = format('%s is %s', field, @extschema@.printable(body ->> field));
+end
+$$;
+
+comment on function @extschema@.number_in(jsonb, text)
+is 'A number that a message says, null when it says none; raises 22023 for what is not between 0 and greatest_number().';
 
 create or replace function @extschema@.message_limit() returns integer
 language sql stable security definer
@@ -105,11 +159,15 @@ begin atomic
         t.kind,
         h.value::bigint as head
     from jsonb_each_text(heads) as h
-    cross join lateral @extschema@.topic_parts(h.key) as t;
+    cross join lateral @extschema@.topic_parts(h.key) as t
+    where h.key ~ '^[a-z0-9_-]{1,64}/[a-z0-9_-]{1,64}$'
+        -- up to greatest_number(); a number is text here, so that none is converted that is none
+        and h.value ~ '^[0-9]{1,15}$';
 end;
 
 comment on function @extschema@.read_heads(jsonb)
-is 'Topics and the numbers of their last changes, from a JSON object of namespace/kind and number.';
+is 'Topics and the numbers of their last changes, from a JSON object of namespace/kind and number; what is not valid is left out.';
+
 
 create or replace function @extschema@.check_length(field text, list jsonb, greatest_length integer) returns void
 language plpgsql immutable

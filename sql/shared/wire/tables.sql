@@ -16,7 +16,8 @@ create type @extschema@.wire_record as (
     uses bigint,
     successes bigint,
     failures bigint,
-    last_used_at timestamptz
+    last_used_at timestamptz,
+    seal text
 );
 
 comment on type @extschema@.wire_record is 'A record of a contribution, and of what the authority gives back: the state of a holding or of evidence.';
@@ -35,6 +36,7 @@ comment on column @extschema@.wire_record.uses is 'Outcomes recorded.';
 comment on column @extschema@.wire_record.successes is 'Outcomes that were successes.';
 comment on column @extschema@.wire_record.failures is 'Outcomes that were failures.';
 comment on column @extschema@.wire_record.last_used_at is 'When the last of them was recorded.';
+comment on column @extschema@.wire_record.seal is 'The instance''s proof that it said so itself; null of a version before 0.3.';
 
 create type @extschema@.wire_verdict as (
     artifact_id uuid,

@@ -76,7 +76,7 @@ begin
         session_id = gen_random_uuid();
     update singularity.topic set requested_at = null;
     update singularity.comparison set requested_at = null;
-    perform singularity.restore_indexes();
+    perform singularity.restore_indexes(), singularity.repair_versions();
     if singularity.get_setting('mode') <> 'local' then
         -- what a restored dump or a crash has left unqueued
         perform singularity.backfill();
@@ -231,6 +231,7 @@ exception when others then
         raise;
     end if;
     perform singularity.keep_dead_letter('reply to ' || message_id, payload, null, sqlstate, sqlerrm),
+        singularity.drop_dead_letters(),
         singularity.retry_request(message_id, sqlerrm);
 end
 $$;
@@ -262,10 +263,13 @@ begin
             perform singularity.apply_comparison(body);
         else
             raise exception using errcode = 'feature_not_supported',
-                message = format('reply of type %L came for %L', body ->> 'type', message_id);
+                message = format('reply of type %L came for %L', singularity.printable(body ->> 'type'), message_id);
     end case;
     -- an earlier one that could not be applied is made good
-    delete from singularity.dead_letter d where d.subject = 'reply to ' || apply_reply.message_id;
+    delete from singularity.dead_letter d
+    where d.subject = 'reply to ' || apply_reply.message_id
+        -- each of these has an id of its own
+        or about in ('hello', 'digest') and starts_with(d.subject, 'reply to ' || about || ':');
 end
 $$;
 
@@ -344,7 +348,7 @@ begin
                 perform singularity.hear_heartbeat(body);
             else
                 raise exception using errcode = 'feature_not_supported',
-                    message = format('message of unknown type %L', body ->> 'type');
+                    message = format('message of unknown type %L', singularity.printable(body ->> 'type'));
         end case;
     end loop;
     return;
@@ -353,13 +357,6 @@ $$;
 
 comment on function singularity.apply_messages(text[], jsonb[], jsonb[])
 is 'Applies receipts, refined knowledge and heartbeats; an instance publishes nothing in reply.';
-
-create or replace function singularity.parts_of(payload bytea) returns bytea[]
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$ select '{}'::bytea[] $$;
-
-comment on function singularity.parts_of(bytea) is 'What comes to an instance is not divided: where rows cannot be taken, receive_refined() tries each.';
 
 create or replace function singularity.answer_poison(from_subject text, from_payload bytea, error text)
 returns table (subject text, headers jsonb, payload bytea)
@@ -375,7 +372,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     raise exception using errcode = 'feature_not_supported',
-        message = format('an instance serves no requests, one came on %s', bridge_serve.subject);
+        message = format('an instance serves no requests, one came on %s', singularity.printable(bridge_serve.subject));
 end
 $$;
 

@@ -131,7 +131,8 @@ begin
         return;
     end if;
     insert into singularity.reconciliation as r (started_at) values (clock_timestamp())
-    on conflict (only_row) do update set started_at = excluded.started_at, sent_again = 0, restored = 0, refreshed = 0;
+    on conflict (only_row) do update set started_at = excluded.started_at, sent_again = 0, restored = 0, refreshed = 0,
+        ignored = 0;
     insert into singularity.comparison (topic)
     select ''
     union all
@@ -360,7 +361,7 @@ declare
 begin
     with there as (
         select (s.value ->> 0)::uuid as artifact_id, s.value ->> 1 as variant, (s.value ->> 2)::uuid as incarnation,
-            (s.value ->> 3)::bigint as version
+            greatest((s.value ->> 3)::bigint, 0) as version
         from jsonb_array_elements(states) as s
     ), different as (
         select d.artifact_id, d.variant, d.incarnation, d.stored_version, coalesce(t.version, 0) as version

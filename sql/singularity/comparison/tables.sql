@@ -20,7 +20,8 @@ create table singularity.reconciliation (
     finished_at timestamptz,
     sent_again bigint not null default 0,
     restored bigint not null default 0,
-    refreshed bigint not null default 0
+    refreshed bigint not null default 0,
+    ignored bigint not null default 0
 );
 
 comment on table singularity.reconciliation is 'The last comparison of what this instance and the authority have: one row, none before the first.';
@@ -31,3 +32,5 @@ comment on column singularity.reconciliation.finished_at is 'When a comparison l
 comment on column singularity.reconciliation.sent_again is 'States that the authority had lost, since the comparison began.';
 comment on column singularity.reconciliation.restored is 'States of this instance that only the authority had.';
 comment on column singularity.reconciliation.refreshed is 'Copies of followed topics that were not the authority''s.';
+comment on column singularity.reconciliation.ignored
+is 'States that the authority gave back and that were not restored: without a valid seal of this instance, or of what is not shared here.';

@@ -13,6 +13,7 @@ begin
             message = 'the mode is not changed by configure()',
             hint = 'Call singularity.connect(mode) or singularity.disconnect().';
     end if;
+    perform singularity.raise_refusal(singularity.hidden_refusal(changes ->> 'instance_name', 'instance_name'));
     perform singularity.change_settings(changes);
     if changes ? 'default_sharing' then
         perform singularity.apply_policies(array(select distinct h.artifact_id from singularity.holding as h));

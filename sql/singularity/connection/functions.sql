@@ -5,7 +5,7 @@ as $$
 begin
     if connect.mode is null or connect.mode not in ('local', 'hybrid', 'central') then
         raise exception using errcode = 'invalid_parameter_value',
-            message = format('there is no mode %L', connect.mode),
+            message = format('there is no mode %L', singularity.printable(connect.mode)),
             hint = 'Modes are: local (alone), hybrid (local first, the authority on a miss), central (local first, the '
                 'authority asked as well every time).';
     end if;

@@ -36,6 +36,7 @@ declare
     records jsonb;
     attempt integer;
 begin
+    perform singularity.ensure_seal_key();
     select jsonb_agg(to_jsonb(t)) into keys from singularity.dequeue_entries(max_records) as t;
     if keys is null then
         return;
@@ -152,6 +153,7 @@ as $$
 #variable_conflict use_column
 declare
     state jsonb;
+    made singularity.wire_record;
 begin
     if record_to_send.variant = '' then
         state := (
@@ -180,7 +182,15 @@ begin
                 and not singularity.is_held(e.artifact_id, e.variant)
         );
     end if;
-    return jsonb_populate_record(null::singularity.wire_record, state);
+    made := jsonb_populate_record(null::singularity.wire_record, state);
+    if made.content is not null and (singularity.content_refusal(made.content)).reason is not null then
+        -- learned before that was a rule: what cannot be read there would keep all from being read that goes with it
+        made.content := null;
+    end if;
+    if made.version is not null then
+        made.seal := singularity.seal_of(made);
+    end if;
+    return made;
 end
 $$;
 
@@ -203,8 +213,10 @@ begin
             r.artifact_id, coalesce(r.variant, '') as variant,
             coalesce(r.incarnation, '00000000-0000-0000-0000-000000000000') as incarnation, r.version,
             -- an authority before 0.3 says so of what it could not apply
-            case when r.verdict = 'set aside' then 'refused' else r.verdict end as verdict, r.reason
+            case when r.verdict = 'set aside' then 'refused' else r.verdict end as verdict,
+            singularity.printable(r.reason, 500) as reason
         from jsonb_populate_recordset(null::singularity.wire_verdict, records) as r
+        where r.verdict in ('stored', 'superseded', 'refused', 'set aside')
         order by r.artifact_id, r.variant, r.incarnation, r.version desc
     ), confirmed as (
         update singularity.delivery d set

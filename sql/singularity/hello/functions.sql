@@ -43,7 +43,8 @@ begin
         singularity.encode_message(singularity.request('hello', request) || jsonb_build_object(
         'instance_name', singularity.instance_name(),
         'environment', singularity.get_setting('environment'), 'incarnation', i.incarnation,
-        'extension_version', '@version@', 'greatest_version', s.last_value, 'public_key', singularity.public_key()
+        'extension_version', '@version@', 'greatest_version', s.last_value, 'public_key', singularity.public_key(),
+        'seals', true
     ))
     from singularity.present_identity() as i, singularity.version as s;
 end
@@ -57,7 +58,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     update singularity.authority set welcomed_at = clock_timestamp();
-    perform singularity.confirm_identity((body ->> 'known_version')::bigint), singularity.hear_heads(body -> 'heads'),
+    perform singularity.confirm_identity(singularity.number_in(body, 'known_version')),
+        singularity.hear_heads(body -> 'heads'),
         singularity.want_comparison(), singularity.end_key_change(body ->> 'public_key');
     if (body ->> 'retry_refused')::boolean then
         perform singularity.retry_refused();

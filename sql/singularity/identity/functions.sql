@@ -141,6 +141,7 @@ declare
     me singularity.identity := singularity.present_identity();
     accounted bigint := greatest(me.known_version, (select max(d.offered_version) from singularity.delivery d));
 begin
+    perform singularity.raise_refusal(singularity.known_version_refusal(confirm_identity.known_version));
     if confirm_identity.known_version > (select s.last_value from singularity.version as s) then
         perform setval('singularity.version', confirm_identity.known_version);
     end if;
@@ -162,6 +163,105 @@ $$;
 comment on function singularity.confirm_identity(bigint)
 is 'Decides, from the greatest version that the authority knows of this instance, whether the present incarnation goes on '
 'or was restored and begins a new one. While messages are under way that the authority has not read, it decides nothing.';
+
+create or replace function singularity.known_version_refusal(known_version bigint) returns singularity.refusal
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    counted constant bigint := (select s.last_value from singularity.version as s);
+begin
+    if known_version between 0 and singularity.most_known()
+        and not singularity.is_leap(known_version, counted, 1099511627776) then
+        return null;
+    end if;
+    return singularity.refuse('22023',
+        format('the authority says that it knows version %s of this instance, which has counted to %s',
+            coalesce(known_version::text, 'null'), counted),
+        'At the authority SELECT centralcloud.repair_versions(), and see who speaks in this instance''s name.');
+end
+$$;
+
+comment on function singularity.known_version_refusal(bigint)
+is 'Why this instance does not go on above a version that the authority says it knows: no number, or further on than it can have '
+'counted in a time that was lost; null when it does.';
+
+create or replace function singularity.repair_versions() returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    most constant bigint := singularity.most_known();
+    counted constant bigint := (select s.last_value from singularity.version s);
+    sound bigint;
+    renumbered bigint;
+begin
+    if greatest(counted, (select i.known_version from singularity.identity i)) <= most then
+        return false;
+    end if;
+    select coalesce(max(v.version), 1) into sound
+    from (
+        select max(h.version) from singularity.holding h where h.version <= most
+        union all
+        select max(e.version) from singularity.evidence e where e.version <= most
+        union all
+        select max(o.version) from singularity.outcome o where o.version <= most
+        union all
+        select max(d.offered_version) from singularity.delivery d where d.offered_version <= most
+    ) as v (version);
+    -- in the order in which they were given
+    with given as (
+        select h.version from singularity.holding h where h.version > most
+        union
+        select h.withdrawn_up_to from singularity.holding h where h.withdrawn_up_to > most
+        union
+        select e.version from singularity.evidence e where e.version > most
+        union
+        select o.version from singularity.outcome o where o.version > most
+    ), numbered as (
+        select g.version, sound + row_number() over (order by g.version) as new_version from given g
+    ), holdings as (
+        update singularity.holding h set
+            version = n.new_version,
+            withdrawn_up_to = coalesce(
+                (select w.new_version from numbered w where w.version = h.withdrawn_up_to), h.withdrawn_up_to
+            )
+        from numbered n where n.version = h.version
+    ), outcomes as (
+        update singularity.outcome o set version = n.new_version from numbered n where n.version = o.version
+    ), evidence as (
+        update singularity.evidence e set version = n.new_version from numbered n where n.version = e.version
+    )
+    select max(n.new_version) into renumbered from numbered n;
+    perform setval('singularity.version', coalesce(renumbered, sound));
+    update singularity.identity i set known_version = least(i.known_version, sound);
+    update singularity.document d set version = -1 where d.version > most;
+    delete from singularity.delivery d
+    where greatest(d.offered_version, d.confirmed_version, d.stored_version) > most;
+    delete from singularity.outbox;
+    delete from singularity.batch;
+    update singularity.authority set welcomed_at = null, hello_sent_at = null;
+    if singularity.get_setting('mode') <> 'local' then
+        perform singularity.backfill(), singularity.ring_doorbell();
+    end if;
+    return true;
+end
+$$;
+
+comment on function singularity.repair_versions()
+is 'Mends a database of a version before 0.3 that was led to versions near the end of the numbers, so that learning failed: what '
+'was numbered there gets numbers above the sound ones, in the same order, and is sent again. Returns whether anything was wrong. A '
+'bridge that attaches calls it.';
+
+create or replace function singularity.most_known() returns bigint
+language sql immutable parallel safe
+begin atomic
+    select (singularity.greatest_number() + 1) / 2;
+end;
+
+comment on function singularity.most_known()
+is 'The greatest version that an instance goes on above, 2^52: half of the numbers stay its own, however often it is led on.';
 
 create or replace function singularity.begin_incarnation(known_version bigint, restoring boolean) returns void
 language plpgsql security definer

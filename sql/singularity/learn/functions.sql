@@ -29,7 +29,8 @@ is 'Keeps an artifact and returns its id. Changed content makes a new version, t
 'content changes nothing. summary, tags and shared that are left out stay as they were (a new artifact is shared); '
 'with shared => false it never leaves this machine, and what the authority had of it is withdrawn. embedding is a vector of '
 'your own for the content, under a contract that register_contract() made: it stays here, beside the one from the text. '
-'Errors: 22004 for null, 22023 for a namespace, kind, name, tag or vector that is not valid, 54000 for content over 256 KiB.';
+'Errors: 22004 for null, 22023 for a namespace, kind, name, tag or vector that is not valid, 54000 for content over 256 KiB or '
+'nested deeper than 200 levels.';
 
 create or replace function singularity.learn_many(artifacts jsonb) returns bigint
 language plpgsql security definer
@@ -158,7 +159,7 @@ begin
         from jsonb_each(element) as e loop
         if field.expected is null then
             raise exception using errcode = 'invalid_parameter_value',
-                message = format('unknown field %L', field.key),
+                message = format('unknown field %L', singularity.printable(field.key)),
                 hint = 'Fields are: kind, name, content, summary, tags, namespace, shared, embedding, contract.';
         elsif field.expected not in ('', field.type) and field.type <> 'null' then
             raise exception using errcode = 'invalid_parameter_value',
@@ -218,8 +219,8 @@ as $$
 declare
     key constant record := singularity.check_key(given.namespace, given.kind, given.name);
     refusal constant singularity.refusal := coalesce(
-        singularity.content_refusal(given.content), singularity.summary_refusal(given.summary),
-        singularity.tags_refusal(given.tags)
+        singularity.hidden_refusal(key.name, 'name'), singularity.content_refusal(given.content),
+        singularity.summary_refusal(given.summary), singularity.tags_refusal(given.tags)
     );
 begin
     perform singularity.raise_refusal(refusal);

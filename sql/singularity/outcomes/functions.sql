@@ -15,8 +15,9 @@ begin
     end if;
     if credited is null then
         raise exception using errcode = 'no_data_found',
-            message = format('%s %L%s is not known here', record_outcome.kind, record_outcome.name,
-                coalesce(' of variant ' || record_outcome.variant, '')),
+            message = format('%s %L%s is not known here', record_outcome.kind,
+                singularity.printable(record_outcome.name),
+                coalesce(' of variant ' || singularity.printable(record_outcome.variant), '')),
             hint = 'Learn it, or look it up while online, before its outcomes are recorded.';
     end if;
     insert into singularity.outcome (artifact_id, namespace, kind, name, variant, incarnation, shared, succeeded)

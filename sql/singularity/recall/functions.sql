@@ -105,7 +105,7 @@ declare
 begin
     if this.artifact_id is null then
         raise exception using errcode = 'no_data_found',
-            message = format('%s %L is not known here', related.kind, related.name),
+            message = format('%s %L is not known here', related.kind, singularity.printable(related.name)),
             hint = 'Learn it, or look it up while online; recall() finds what fits a text.';
     end if;
     return query

@@ -86,7 +86,7 @@ begin
         select m.value || jsonb_build_object('epoch', body -> 'epoch') from jsonb_array_elements(body -> 'more') as m
     loop
         perform singularity.check_length('rows', page -> 'rows', 1000), singularity.apply_refined(page);
-        update singularity.topic t set requested_at = null, head = greatest(t.head, (page ->> 'head')::bigint)
+        update singularity.topic t set requested_at = null, head = greatest(t.head, singularity.number_in(page, 'head'))
         where t.namespace = page ->> 'namespace' and t.kind = page ->> 'kind';
     end loop;
 end
@@ -114,9 +114,12 @@ as $$
 begin
     perform singularity.receive_refined(body -> 'rows', body ->> 'epoch', false);
     update singularity.topic t set
-        head = greatest(t.head, (body ->> 'to')::bigint),
+        head = greatest(t.head, singularity.number_in(body, 'to')),
         -- also back, to what came late: what changed since, a removal perhaps, is fetched again
-        position = case when (body ->> 'from')::bigint <= t.position then (body ->> 'to')::bigint else t.position end
+        position = case
+            when singularity.number_in(body, 'from') <= t.position then singularity.number_in(body, 'to')
+            else t.position
+        end
     where t.namespace = body ->> 'namespace' and t.kind = body ->> 'kind';
 end
 $$;
@@ -131,6 +134,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     given_row jsonb;
+    failed jsonb[] := array[]::jsonb[];
+    first_code text;
+    first_error text;
 begin
     begin
         perform singularity.store_refined(given, epoch, asked);
@@ -148,18 +154,29 @@ begin
             if singularity.is_transient(sqlstate) then
                 raise;
             end if;
-            perform singularity.keep_dead_letter('refined row', singularity.encode_message(jsonb_build_object(
-                'type', 'refined', 'epoch', receive_refined.epoch, 'namespace', given_row -> 'namespace',
-                'kind', given_row -> 'kind', 'from', (given_row ->> 'revision')::bigint - 1,
-                'to', given_row -> 'revision', 'rows', jsonb_build_array(given_row)
-            )), '{}', sqlstate, sqlerrm);
+            failed := failed || given_row;
+            first_code := coalesce(first_code, sqlstate);
+            first_error := coalesce(first_error, sqlerrm);
         end;
     end loop;
+    -- a letter for each topic, which when replayed has what changed since fetched again
+    perform singularity.keep_dead_letter('refined row', singularity.encode_message(jsonb_build_object(
+        'type', 'refined', 'epoch', receive_refined.epoch, 'namespace', l.namespace, 'kind', l.kind,
+        'from', l.revision - 1, 'to', l.revision, 'rows', l.rows
+    )), '{}', first_code, first_error, jsonb_array_length(l.rows))
+    from (
+        select f.value -> 'namespace' as namespace, f.value -> 'kind' as kind, jsonb_agg(f.value) as rows,
+            min(case
+                when f.value ->> 'revision' ~ '^[0-9]{1,15}$' then (f.value ->> 'revision')::bigint
+            end) as revision
+        from unnest(failed) as f (value)
+        group by 1, 2
+    ) as l;
 end
 $$;
 
 comment on function singularity.receive_refined(jsonb, text, boolean)
-is 'Takes in refined knowledge, see store_refined(); a row that cannot be stored becomes a dead letter and stops no other. An '
+is 'Takes in refined knowledge, see store_refined(); rows that cannot be stored become a dead letter and stop no other. An '
 'answer of one such row raises its error, so that the question stays open.';
 
 create or replace function singularity.store_refined(given jsonb, epoch text, asked boolean) returns void
@@ -275,8 +292,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    told constant bigint := (body ->> 'changes')::bigint;
-    since constant bigint := (body ->> 'since')::bigint;
+    told constant bigint := singularity.number_in(body, 'changes');
+    since constant bigint := singularity.number_in(body, 'since');
     known constant bigint := (select a.changes_known from singularity.authority a);
     hole constant boolean := coalesce(since > known and told >= known, false);
 begin
@@ -286,7 +303,8 @@ begin
         update singularity.topic t set epoch = null;
     end if;
     update singularity.authority a set
-        stream_created = body ->> 'stream_created', stream_passed = (body ->> 'stream_passed')::bigint,
+        stream_created = left(body ->> 'stream_created', 100),
+        stream_passed = singularity.number_in(body, 'stream_passed'),
         changes = told,
         changes_known = case when hole then known else told end,
         synced_at = case when hole then a.synced_at else clock_timestamp() end;
@@ -364,7 +382,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    since constant bigint := (body ->> 'since')::bigint;
+    since constant bigint := singularity.number_in(body, 'since');
 begin
     perform singularity.hear_heads(body -> 'heads');
     if since is null then
@@ -374,7 +392,10 @@ begin
     end if;
     update singularity.authority a set
         heads_asked_at = null,
-        changes_known = case when since = a.changes_known then (body ->> 'to')::bigint else a.changes_known end;
+        changes_known = case
+            when since = a.changes_known then singularity.number_in(body, 'to')
+            else a.changes_known
+        end;
 end
 $$;
 

@@ -48,7 +48,7 @@ as $$
 declare
     bridge singularity.bridge_state := (select b from singularity.bridge_state b);
     central singularity.authority := (select a from singularity.authority a);
-    me text := singularity.instance_name();
+    me text := singularity.printable(singularity.instance_name());
     bridge_trouble text := singularity.bridge_trouble(
         'start the authority''s bridge, which makes the stream, and run singularity-bridge check there'
     );
@@ -79,7 +79,8 @@ begin
         end,
         (
             select format('The contribution stream takes no messages (%s), so everything waits here: raise '
-                'stream_max_bytes at the authority, or look why its bridge does not apply what is there.', s.failure)
+                'stream_max_bytes at the authority, or look why its bridge does not apply what is there.',
+                singularity.printable(s.failure, 300))
             from singularity.batch s
             where s.failed_at > clock_timestamp() - interval '1 minute' and s.failure like '%exceeded%'
             order by s.failed_at desc limit 1
@@ -93,7 +94,7 @@ begin
             select format('The authority refused %s (the last: %s): learn it otherwise or forget it, or CALL '
                 'singularity.reconcile() after a mend at the authority; see singularity.delivery.',
                 case count(*) when 1 then 'one contribution' else count(*) || ' contributions' end,
-                (array_agg(d.reason order by d.confirmed_at desc))[1])
+                singularity.printable((array_agg(d.reason order by d.confirmed_at desc))[1], 500))
             from singularity.delivery d where d.verdict = 'refused'
             having count(*) > 0
         ),
