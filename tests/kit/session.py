@@ -147,7 +147,8 @@ class Session:
         """Return all rows of all tables of the extension, to compare before and after."""
         tables = self.column(
             "select c.relname from pg_class as c where c.relkind = 'r' "
-            "and c.relnamespace = 'singularity'::regnamespace and c.relname not in ('signing_key', 'seal_key') order by 1"
+            "and c.relnamespace = 'singularity'::regnamespace "
+            "and c.relname not in ('signing_key', 'seal_key') order by 1"
         )
         return {
             table: self.column(f"select t::text from singularity.{table} as t order by 1") for table in tables

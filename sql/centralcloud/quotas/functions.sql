@@ -338,7 +338,7 @@ declare
         select r.requests_until from centralcloud.request_rate r where r.instance_id = speaker
     );
     -- a part is kept for questions and hellos: whoever catches up with much can still ask
-    ahead constant interval := case when type in ('ask', 'hello') then interval '60 seconds' else interval '48 seconds' end;
+    ahead constant interval := case when type in ('ask', 'hello') then 60 else 48 end * interval '1 second';
     wait constant double precision := extract(epoch from paid_until - ahead - clock_timestamp());
 begin
     if wait > 0 then

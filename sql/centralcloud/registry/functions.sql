@@ -188,8 +188,8 @@ set search_path = pg_catalog, pg_temp
 as $$
     select array_remove(array[
         (
-            select 'Whoever speaks first in the name of an instance is believed, and NATS is not on this machine only: SELECT '
-                'centralcloud.configure(''{"enrolment": "required"}''), and enroll() each instance.'
+            select 'Whoever speaks first in the name of an instance is believed, and NATS is not on this machine only: '
+                'SELECT centralcloud.configure(''{"enrolment": "required"}''), and enroll() each instance.'
             from centralcloud.bridge_state as b where b.remote and centralcloud.enrolment() = 'open'
         ),
         case when centralcloud.get_setting('unsigned_messages') = 'accept' then

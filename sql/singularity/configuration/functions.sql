@@ -41,7 +41,7 @@ begin atomic
         ),
         (
             'default_sharing', 'text', 'shared', '^(shared|private|review)$',
-            'Policy of namespaces of which share() said nothing, and of questions about none: shared, private or review.'
+            'Policy of namespaces of which share() said nothing, and of questions about none: shared, private, review.'
         ),
         ('subject_prefix', 'text', 'singularity', '^[a-z0-9_-]{1,64}$', 'First token of every NATS subject and name.'),
         (
