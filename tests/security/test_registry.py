@@ -54,10 +54,13 @@ def hello(speaker: Speaker, **more: Any) -> Message:
     return speaker.asks("hello", incarnation=None, extension_version="x", greatest_version=0, **more)
 
 
-def rejections(relay: Relay) -> dict[str, int]:
+def rejections(side: Relay | Instance) -> dict[str, int]:
     """Return how many messages were dropped, by reason."""
-    query = f"select reason, messages::int from {relay.schema}.rejection"
-    return {one["reason"]: one["messages"] for one in rows(relay.connection, query)}
+    schema, connection = (
+        ("singularity", side.owner) if isinstance(side, Instance) else (side.schema, side.connection)
+    )
+    query = f"select reason, messages::int from {schema}.rejection"
+    return {one["reason"]: one["messages"] for one in rows(connection, query)}
 
 
 @pytest.mark.parametrize("first", ["hello", "contribution"])
@@ -278,7 +281,7 @@ def test_another_welcome_than_the_trusted_one_s_is_none(here: Instance, signer: 
     here.call("configure", settings={"unsigned_messages": "accept"})
     answer(here, signer)
     assert not here.status()["online"]
-    assert rejections(here.relay) == {"unsigned" if signer is None else "key": 1}
+    assert rejections(here) == {"unsigned" if signer is None else "key": 1}
     assert here.status()["dead_letters"] == 0
 
 
@@ -286,7 +289,7 @@ def test_a_reply_answers_one_request(here: Instance) -> None:
     answer(here, AUTHORITY_KEY, request="another")
     assert here.status()["authority_key"] is None
     assert not here.status()["online"]
-    assert rejections(here.relay) == {"request": 1}
+    assert rejections(here) == {"request": 1}
 
 
 def test_a_message_comes_on_the_subject_of_its_type(here: Instance) -> None:
@@ -311,7 +314,7 @@ def test_a_message_comes_on_the_subject_of_its_type(here: Instance) -> None:
     tell(here.relay, AUTHORITY_KEY, *messages)
     for message in messages:
         tell(here.relay, AUTHORITY_KEY, message)
-    assert rejections(here.relay) == {"subject": 2 * len(wrong)}
+    assert rejections(here) == {"subject": 2 * len(wrong)}
     assert here.status()["dead_letters"] == 0
     assert here.status()["authority_key"] == AUTHORITY_KEY
     assert rows(here.connection, "select from singularity.topic") == []
@@ -326,11 +329,11 @@ def test_until_all_are_upgraded_unsigned_messages_may_be_accepted(here: Instance
     tell(here.relay, None, heads)
     assert here.status()["online"]
     # the NATS server says this unsigned as well
-    before = rejections(here.relay).get("subject", 0)
+    before = rejections(here).get("subject", 0)
     subject = f"singularity.receipt.{here.status()['instance_id']}"
     for payload in (b'{"stream": "s", "seq": 1}', b"", b"x", b'{"type": "io.nats.jetstream.api.v1", "v": 2}'):
         tell(here.relay, None, Message(subject, payload))
-    assert rejections(here.relay)["subject"] == before + 4
+    assert rejections(here)["subject"] == before + 4
     assert here.status()["dead_letters"] == 0
     answer(here, None)
     assert here.status()["authority_key"] is None
@@ -343,7 +346,7 @@ def test_until_all_are_upgraded_unsigned_messages_may_be_accepted(here: Instance
     answer(here, AUTHORITY_KEY)
     assert here.status()["authority_key"] == AUTHORITY_KEY
     tell(here.relay, None, heads)
-    assert rejections(here.relay)["unsigned"] == 2
+    assert rejections(here)["unsigned"] == 2
 
 
 def test_a_new_key_of_the_authority_is_known_from_its_old_one(here: Instance) -> None:
@@ -359,11 +362,11 @@ def test_a_new_key_of_the_authority_is_known_from_its_old_one(here: Instance) ->
     assert here.status()["authority_key"] == AUTHORITY_KEY
     tell(here.relay, AUTHORITY_KEY, key(NEW))
     assert here.status()["authority_key"] == NEW
-    counted = rejections(here.relay)
+    counted = rejections(here)
     tell(here.relay, AUTHORITY_KEY, key(NEW))  # for those who were away
     tell(here.relay, AUTHORITY_KEY, key(OTHER))
     assert here.status()["authority_key"] == NEW
-    assert rejections(here.relay) == {**counted, "key": counted["key"] + 1}
+    assert rejections(here) == {**counted, "key": counted["key"] + 1}
 
 
 def test_a_key_is_changed_once_at_a_time(authority: Database, instance: Database) -> None:

@@ -262,6 +262,8 @@ class TestOwner:
                 "serve",
                 "tick",
                 "holder",
+                "put_aside",
+                "signing_keys",
             }
             assert allowed == {"troubles", *(f"bridge_{name}" for name in contract)}
 

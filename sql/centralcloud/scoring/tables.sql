@@ -13,7 +13,7 @@ select pg_catalog.pg_extension_config_dump('centralcloud.active_group', '');
 
 create table centralcloud.reputation (
     group_name text primary key,
-    trust double precision not null check (trust between 0 and 1),
+    trust double precision not null check (trust between 0::double precision and 1::double precision),
     agreements bigint not null default 0,
     contradictions bigint not null default 0,
     set_by text,
