@@ -10,13 +10,15 @@ import psycopg
 import pytest
 from nats.js.errors import APIError
 from psycopg.types.json import Jsonb
+from tests.kit.keys import meta_of
 from tests.kit.machine import Machine
 from tests.kit.message import Message
 from tests.kit.pair import Authority, Instance, settle
 from tests.kit.queries import refused, row, rows, value
 from tests.kit.speaker import Speaker, verdicts
 
-from singularity_lab import Database, Lab, wait_until
+from singularity_bridge.signing import Keyring
+from singularity_lab import Database, Lab, NatsServer, wait_until
 
 
 @pytest.fixture
@@ -240,7 +242,7 @@ def test_records_beyond_the_rate_wait(there: Authority) -> None:
             " from centralcloud.bridge_receive(%s, %s, %s)",
             [message.subject for message in said],
             [message.payload for message in said],
-            [Jsonb({"headers": {}, "may_wait": True, "deliveries": deliveries}) for _ in said],
+            [Jsonb(meta_of(one.subject, may_wait=True, deliveries=deliveries)) for one in said],
         )
 
     found = {one["message"]: one for one in give(1)}
@@ -251,31 +253,36 @@ def test_records_beyond_the_rate_wait(there: Authority) -> None:
     assert value(there.db, "select count(*) from centralcloud.artifact") == 61
 
 
-def flood(nats_url: str, instance_id: str) -> tuple[int, int]:
+def flood(server: NatsServer, instance_id: str) -> tuple[int, int]:
     """Speak as an instance, as much as it can: requests and contributions. Returns refused ones of each."""
 
     async def run() -> tuple[int, int]:
-        client = await nats.connect(nats_url)
+        client = await nats.connect(
+            **server.client_options(), inbox_prefix=f"singularity.inbox.{instance_id}".encode()
+        )
+        keyring = Keyring()
+        keyring.take([(1, bytes(32))])
         greedy = Speaker(1)
         stream = client.jetstream(timeout=20)
         refused_messages = 0
         for turn in range(60):
             message = greedy.says(*(greedy.holds("x" * 500, f"n{turn}-{n}") for n in range(100)))
             body = {**message.body, "instance": instance_id}
+            subject, payload = f"singularity.contribute.{instance_id}", json.dumps(body).encode()
             try:
-                await stream.publish(f"singularity.contribute.{instance_id}", json.dumps(body).encode())
+                headers = keyring.sign(subject, payload, {"Nats-Msg-Id": str(turn)})
+                await stream.publish(subject, payload, headers=headers)
             except APIError:
                 refused_messages += 1
         asked = {**greedy.asks("changes", namespace="a", kind="b", after=0).body, "instance": instance_id}
-        answers = await asyncio.gather(
-            *(
-                client.request(
-                    f"singularity.centralcloud.changes.{instance_id}", json.dumps(asked).encode(), timeout=60
-                )
-                for _ in range(1000)
-            )
-        )
-        codes = [(one.headers or {}).get("Nats-Service-Error-Code", "") for one in answers]
+        subject, payload = f"singularity.centralcloud.changes.{instance_id}", json.dumps(asked).encode()
+        answers = await client.subscribe(f"singularity.inbox.{instance_id}.flood.*")
+        for number in range(1000):
+            reply = f"singularity.inbox.{instance_id}.flood.{number}"
+            headers = keyring.sign(subject, payload, None, reply)
+            await client.publish(subject, payload, reply=reply, headers=headers)
+        answered = [await answers.next_msg(timeout=60) for _ in range(1000)]
+        codes = [(one.headers or {}).get("Nats-Service-Error-Code", "") for one in answered]
         await client.close()
         return refused_messages, sum(code in {"429", "503"} for code in codes)
 
@@ -295,7 +302,7 @@ def test_a_greedy_instance_slows_no_other(lab: Lab) -> None:
     ann.call("connect")
     ann.until_online()
     greedy = "00000000-0000-0000-0000-00000000abcd"
-    refused_messages, refused_requests = flood(server.url, greedy)
+    refused_messages, refused_requests = flood(server, greedy)
     assert refused_messages > 0
     assert refused_requests >= 800
     ann.learn("mine")

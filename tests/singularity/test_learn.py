@@ -230,7 +230,7 @@ def test_what_a_name_may_be_does_not_depend_on_the_locale(cluster: Cluster, loca
                 for wrong in (f"{blank}x", f"x{blank}"):
                     with pytest.raises(psycopg.errors.InvalidParameterValue, match="outer blanks"):
                         db.learn(wrong)
-            for right in ("a b", "a\u3000b", "\u200bx", "x\u00ad", "\ufeffx"):
+            for right in ("a b", "a\u3000b"):
                 db.learn(right)
             db.learn("\u00e4pfel", "s\u00fc\u00dfe \u00c4pfel")
             assert db.names("\u00e4pfel") == ["\u00e4pfel"]

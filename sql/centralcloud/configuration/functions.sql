@@ -67,7 +67,7 @@ begin atomic
             'Weight of an outcome by the environment of its instance.'
         ),
         (
-            'half_life', 'interval', '180 days', '1 second .. 1000 years',
+            'half_life', 'interval', '180 days', '1 second .. 1000000 years',
             'After how long without use an outcome counts half.'
         ),
         (

@@ -76,7 +76,7 @@ begin
         session_id = gen_random_uuid();
     update singularity.topic set requested_at = null;
     update singularity.comparison set requested_at = null;
-    perform singularity.restore_indexes(), singularity.repair_versions();
+    perform singularity.restore_indexes(), singularity.repair_versions(), singularity.ensure_seal_key();
     if singularity.get_setting('mode') <> 'local' then
         -- what a restored dump or a crash has left unqueued
         perform singularity.backfill();

@@ -36,7 +36,6 @@ declare
     records jsonb;
     attempt integer;
 begin
-    perform singularity.ensure_seal_key();
     select jsonb_agg(to_jsonb(t)) into keys from singularity.dequeue_entries(max_records) as t;
     if keys is null then
         return;
