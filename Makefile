@@ -65,7 +65,8 @@ bench-search: ready ## measure what recall finds and how fast (BENCH_ARGS= passe
 	@$(call timed,bench-search,$(VENV)/python -m tests.bench.search $(BENCH_ARGS))
 
 soak: ready ## break things for long, with new seeds (SOAK_ARGS= passes options on)
-	@$(call timed,soak,$(VENV)/python -m tests.fault $(SOAK_ARGS))
+	@$(call timed,soak,echo 'soak: ten thousand spoiled messages' && SINGULARITY_EXAMPLES=2000 \
+	  $(VENV)/pytest -q --timeout 3000 tests/security/test_any_input.py && $(VENV)/python -m tests.fault $(SOAK_ARGS))
 
 lock: deps ## pin the newest Python packages in python/requirements*.txt
 	@$(VENV)/python -m pip install --quiet uv
