@@ -189,7 +189,7 @@ ERRORS: list[tuple[dict[str, Any], str, str, str]] = [
     ({"kind": "a*"}, "22023", "kind 'a*' is not valid", TOKEN_HINT),
     ({"kind": "a>"}, "22023", "kind 'a>' is not valid", TOKEN_HINT),
     ({"kind": "two words"}, "22023", "kind 'two words' is not valid", TOKEN_HINT),
-    ({"kind": "one\n"}, "22023", "kind 'one\n' is not valid", TOKEN_HINT),
+    ({"kind": "one\n"}, "22023", r"kind  E'one\\u000a' is not valid", TOKEN_HINT),
     ({"kind": "k" * 65}, "22023", f"kind '{'k' * 65}' is not valid", TOKEN_HINT),
     ({"namespace": "\u00fcber"}, "22023", "namespace '\u00fcber' is not valid", TOKEN_HINT),
     ({"name": ""}, "22023", "name '' has 0 bytes", "1 to 512 bytes"),
@@ -208,7 +208,7 @@ ERRORS: list[tuple[dict[str, Any], str, str, str]] = [
     ({"summary": "s" * 4097}, "54000", "summary has 4097 bytes, the limit is 4096", "content"),
     ({"tags": ["ok", None]}, "22023", "tag NULL is not valid", "1 to 128 bytes"),
     ({"tags": [""]}, "22023", "tag '' is not valid", "1 to 128 bytes"),
-    ({"tags": ["t" * 129]}, "22023", f"tag '{'t' * 100}' is not valid", "1 to 128 bytes"),
+    ({"tags": ["t" * 129]}, "22023", f"tag '{'t' * 100}", "1 to 128 bytes"),
     ({"tags": [str(n) for n in range(65)]}, "54000", "there are 65 tags, the limit is 64", "tags"),
 ]
 
