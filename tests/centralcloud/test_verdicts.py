@@ -197,7 +197,7 @@ def test_what_is_just_within_the_limits_is_stored(relay: Relay, authority_db: ps
         TOO_LARGE[1:], "ä" * 256, kind="k" * 64, namespace="_-9", summary="ä" * 2048,
         tags=[f"{n:0128}" for n in range(64)],
     )  # fmt: skip
-    record = ann.holds(version=9 * 10**18, name="last")
+    record = ann.holds(version=2**43, name="last")
     found = verdicts(relay.give([ann.says(largest), ann.says(record)]))
     assert [verdict for _, verdict, _ in found] == ["stored", "stored"]
     size = "select octet_length(content::text) from centralcloud.variant order by 1 desc limit 1"

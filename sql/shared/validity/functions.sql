@@ -98,8 +98,6 @@ begin
         when given.incarnation is null or given.last_used_at is null
             then @extschema@.refuse('22004', 'incarnation or last_used_at is missing')
         when not isfinite(given.last_used_at) then @extschema@.refuse('22023', 'last_used_at is not finite')
-        when given.last_used_at < '2000-01-01 00:00:00+00'
-            then @extschema@.refuse('22023', format('last_used_at is %s', given.last_used_at))
         else coalesce(
             @extschema@.variant_refusal(given.variant),
             @extschema@.counters_refusal(given.uses, given.successes, given.failures)
