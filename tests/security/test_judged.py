@@ -124,14 +124,13 @@ LAST_USED = {
     "294276-12-31T00:00:00Z": "stored",
     "infinity": "refused",
     "-infinity": "refused",
-    "1999-12-31T00:00:00Z": "refused",
-    "4713-01-01 00:00:00 BC": "refused",
-    "epoch": "refused",
+    "1999-12-31T00:00:00Z": "stored",
+    "4713-01-01 00:00:00 BC": "stored",
     "": "refused",
 }
 
 
-def test_when_something_was_used_is_neither_later_than_now_nor_long_ago(there: Authority) -> None:
+def test_when_something_was_used_is_kept_within_reason(there: Authority) -> None:
     ann = Speaker(1)
     for place, (last_used_at, verdict) in enumerate(LAST_USED.items()):
         name = f"n{place}"

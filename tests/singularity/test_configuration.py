@@ -13,7 +13,6 @@ ALL = [
     "good_relevance",
     "instance_name",
     "max_open_questions",
-    "max_open_questions",
     "mode",
     "negative_ttl",
     "question_ttl",

@@ -147,7 +147,8 @@ begin
     select distinct on (i.artifact_id, r.variant, i.instance_id, r.incarnation)
         i.instance_id, i.artifact_id, r.variant, r.incarnation, r.uses, r.successes, r.failures,
         -- a clock that runs ahead does not keep outcomes fresh
-        least(r.last_used_at, now()), r.version, i.state_hash, r.seal
+        -- clocks are wrong: what is far behind weighs nothing, and nothing is used later than now
+        greatest(least(r.last_used_at, now()), timestamptz '2000-01-01 00:00:00+00'), r.version, i.state_hash, r.seal
     from unnest(incoming) as i
     cross join lateral (select (i.record).*) as r
     where i.verdict <> 'refused' and r.record_type = 'evidence'
