@@ -15,7 +15,7 @@ def test_messages_of_a_consumer_are_applied_with_their_place(worker: StandIn) ->
     (first, second) = worker.rows("select meta from stand_in.received order by id")
     created = worker.stream_info()["created"]
     place = {"stream": "work", "stream_created": created, "deliveries": 1, "headers": {"Kind": "test"}}
-    place["signer"] = None
+    place |= {"signer": None, "may_wait": True}
     assert first == {**place, "sequence": 1}
     assert second == {**place, "sequence": 2}
     wait_until(lambda: worker.stream_info()["state"]["messages"] == 0)

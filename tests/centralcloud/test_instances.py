@@ -100,10 +100,12 @@ def test_a_new_environment_weighs_old_outcomes_anew(relay: Relay, authority_db: 
 
 
 @pytest.mark.parametrize("missing", ["instance_name", "environment"])
-def test_a_hello_without_a_name_is_an_error_and_registers_nobody(relay: Relay, missing: str) -> None:
-    with pytest.raises(psycopg.Error):
-        hello(relay, Speaker(1), **{missing: None})
-    assert rows(relay.connection, "select from centralcloud.instance") == []
+def test_a_hello_without_a_name_is_taken(relay: Relay, missing: str) -> None:
+    ann = Speaker(1)
+    hello(relay, ann, **{missing: None})
+    found = row(relay.connection, "select instance_name, environment from centralcloud.instance")
+    stands_in = {"instance_name": str(ann.id), "environment": "dev"}
+    assert found[missing] == stands_in[missing]
 
 
 def test_a_contribution_without_a_name_is_taken(relay: Relay) -> None:

@@ -439,7 +439,8 @@ def test_an_incarnation_is_not_confirmed_before_the_stream_is_read(
         here.owner.execute(
             "update singularity.authority set hello_sent_at = hello_sent_at - interval '1 minute'"
         )
-        assert [json.loads(request.payload)["type"] for request in converse(there, here)] == ["hello"]
+        asked = [json.loads(request.payload)["type"] for request in converse(there, here)]
+        assert [one for one in asked if one != "heads"] == ["hello"]
         assert bool(here.relay.take("contribution")) == (passed == 7)
         confirmed.append(value(here.owner, "select singularity.is_confirmed()"))
     assert confirmed == [False, True]

@@ -226,7 +226,6 @@ class TestDeadLetters:
         (b'{"v": 1}', "22023"),
         (json.dumps({**HEADS, "v": 2}).encode(), "0A000"),
         (json.dumps({**HEADS, "type": "nonesuch"}).encode(), "0A000"),
-        (json.dumps({**HEADS, "heads": {"default/pattern": "many"}}).encode(), "22P02"),
     )
 
     def test_what_cannot_be_applied_is_kept_with_its_error(self, db: Session, online: InstanceRelay) -> None:

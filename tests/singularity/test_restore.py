@@ -9,7 +9,7 @@ from tests.kit.session import NO_WAITING, Session
 
 from singularity_lab import Cluster, Database, wait_until
 
-RUNTIME = {"bridge_state", "doorbell", "comparison", "reconciliation"}
+RUNTIME = {"bridge_state", "doorbell", "comparison", "reconciliation", "rejection"}
 COPY_NAME = "restored"
 
 
@@ -37,6 +37,16 @@ def filled(db: Session, online: InstanceRelay, owner: Session) -> Session:
     owner.run("select singularity.fold_lexemes(3)")
     owner.run("select singularity.want_comparison()")
     owner.run("insert into singularity.comparison (prefix) values ('a')")
+    owner.run("select singularity.share('elsewhere', 'private')")
+    for table, columns in {
+        "dropped_letter": "dropped, dropped_at) values (1, now()",
+        "held_holding": "artifact_id, version, variant, findings) values (gen_random_uuid(), 1, '', '[]'",
+        "rejection": "reason, messages, rejected_at) values ('key', 1, now()",
+        "released_holding": "artifact_id, fingerprint) values (gen_random_uuid(), ''",
+        "secret_scanner": "failed_at, failure) values ('2020-01-01', 'none'",
+        "unwanted_copy": "artifact_id, namespace, kind, revision) values (gen_random_uuid(), 'a', 'b', 1",
+    }.items():
+        owner.run(f"insert into singularity.{table} ({columns})")
     return db
 
 

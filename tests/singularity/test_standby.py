@@ -33,7 +33,7 @@ def test_a_streaming_standby_answers(lab: Lab, lab_instance: Database) -> None:
             assert there.recall("unheard of") == []
             assert len(there.history("thing")) == 1
             assert there.ask("zebra") is None
-            assert there.notices == ["the question was not queued: this instance is not online"]
+            assert there.notices == ["the question was not queued: this transaction is read-only"]
             assert there.status()["instance_id"] == status["instance_id"]
             assert there.status()["outbox_entries"] == status["outbox_entries"]
             there.begin("repeatable read")

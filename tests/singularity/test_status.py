@@ -23,6 +23,9 @@ COLUMNS = [
     "extension_version",
     "bridge_version",
     "troubles",
+    "public_key",
+    "authority_key",
+    "rejections",
 ]
 
 
@@ -46,6 +49,9 @@ def test_a_new_database_says_that_it_is_alone(db: Session) -> None:
         "dead_letters": 0,
         "bridge_version": None,
         "troubles": [],
+        "public_key": None,
+        "authority_key": None,
+        "rejections": 0,
     }
 
 

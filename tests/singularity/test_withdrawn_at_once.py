@@ -104,9 +104,11 @@ def test_what_was_learned_since_a_restore_stays_shared(
     for name in ("one", "two", "secret"):
         db.learn(name, "later")
     lost = {"record_type": "holding", "namespace": "default", "kind": "pattern", "name": "secret"}
-    owner.run(
-        "select singularity.restore_states(%s)", [Jsonb([{**lost, "version": 1, "withdrawn_up_to": 1}])]
+    state = {**lost, "version": 1, "withdrawn_up_to": 1}
+    seal = owner.value(
+        "select singularity.seal_of(jsonb_populate_record(null::singularity.wire_record, %s))", [Jsonb(state)]
     )
+    owner.run("select singularity.restore_states(%s)", [Jsonb([{**state, "seal": seal}])])
     last = told(online)
     assert (last["name"], last["content"], last["withdrawn_up_to"]) == ("secret", "later", 1)
     assert db.history("secret")[0]["shared"] is True
