@@ -30,12 +30,12 @@ def parse_dsn(dsn: str) -> dict[str, object]:
     """
     try:
         options = conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
+    except (psycopg.ProgrammingError, UnicodeDecodeError):
         raise FatalError("the dsn is not a connection string", _DSN_MEND) from None
-    address, _, query = dsn.partition("?")
-    signs = address.count("@") + (query.count("@") if "@" in address else 0)
+    authority, _, rest = dsn.partition("://")[2].partition("/")
     ports = str(options.get("port", "")).split(",")
-    if "://" in dsn and (signs > 1 or "@" in address.partition("://")[2].partition("/")[2]):
+    # libpq ends the password at the first @, and where a / comes before it there is none
+    if authority.count("@") + rest.count("@") > 1 or "@" in rest.partition("?")[0]:
         raise FatalError("the dsn has an @ in the wrong place", _DSN_MEND)
     if not all(re.fullmatch(r"\s*\d*\s*", port) for port in ports):
         raise FatalError("a port in the dsn is no number", _DSN_MEND)

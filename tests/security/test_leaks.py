@@ -148,7 +148,7 @@ def seen(text: str, password: str) -> set[str]:
     return {
         piece
         for piece in fragments(password)
-        if piece in text and piece not in innocent and re.search(r"\w", piece)
+        if piece in text and piece not in innocent and re.search(r"\w", piece) and " " not in piece
     }
 
 

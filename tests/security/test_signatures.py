@@ -155,18 +155,18 @@ def test_all_that_bridges_send_is_signed(team: Team) -> None:
         messages = [one for one in list(listener.messages) if one.subject.startswith("singularity.")]
     signers = {role_of(message): signer(message) for message in messages if not acknowledgement(message)}
     authority = value(team.curator, "select centralcloud.public_key()")
-    assert signers.keys() >= {"receipt", "refined", "heads", "contribute", "ask"}
+    assert signers.keys() >= {"receipt", "refined", "heads", "contribute", "request ask"}
     assert {signers[role] for role in ("receipt", "refined", "heads", "inbox") if role in signers} == {
         authority
     }
     assert signers["contribute"] == team.ann.status()["public_key"]
-    assert signers["ask"] == team.bob.status()["public_key"]
+    assert signers["request ask"] == team.bob.status()["public_key"]
 
 
 def role_of(message: Msg) -> str:
     """Return what a subject is for."""
     tokens = message.subject.split(".")
-    return tokens[2] if tokens[1] == "centralcloud" else tokens[1]
+    return f"request {tokens[2]}" if tokens[1] == "centralcloud" else tokens[1]
 
 
 def acknowledgement(message: Msg) -> bool:
