@@ -1,7 +1,6 @@
 """Whatever comes twice, late, in disorder, spoiled or in another's name, everybody agrees in the end."""
 
 import functools
-import json
 import random
 from typing import Any
 
@@ -11,6 +10,7 @@ from tests.kit.machine import Machine
 from tests.kit.queries import row, rows, value
 from tests.kit.team import Team, fresh
 from tests.path.wire import Wire
+from tests.security.attacker import Attacker, seed_of
 
 from singularity_lab import Database, wait_until
 
@@ -58,6 +58,7 @@ def test_all_messages_again_in_any_order_change_nothing(team: Team) -> None:
     with Wire(team.nats) as wire:
         for seed, machine in enumerate((team.ann, team.bob, team.ann)):
             live(machine, names, kind, random.Random(seed))
+            machine.until_confirmed()
         wait_until(lambda: settled(team), 45, "everything to arrive")
         contributions = list(wire.heard)
         assert len(contributions) >= 2
@@ -114,19 +115,17 @@ def test_poison_on_any_subject_stops_nobody(team: Team) -> None:
     before = value(team.curator, letters), team.bob.status()["dead_letters"]
     forged: dict[str, Any] = {"v": 1, "type": "contribution", "instance": str(ann), "records": []}
     later = {**forged, "instance": str(bob), "v": 99}
-    with Wire(team.nats) as wire:
-        name = fresh("beside-poison")
-        team.ann.learn(name, 1)
-        wire.say(
-            (f"singularity.contribute.{bob}", b"\xff\x00 no JSON"),
-            (f"singularity.contribute.{bob}", json.dumps(forged).encode()),
-            (f"singularity.contribute.{bob}", json.dumps(later).encode()),
-            (f"singularity.receipt.{bob}", b"{}"),
-            (f"singularity.receipt.{bob}", b'{"v": 1, "type": "receipt", "records": 7}'),
-            ("singularity.heads", b'{"v": 1, "type": "heads", "heads": [], "epoch": "poison"}'),
-            (f"singularity.centralcloud.ask.{bob}", b"no JSON either"),
-            (f"singularity.centralcloud.ask.{bob}", json.dumps({**forged, "type": "ask"}).encode()),
-        )
+    name = fresh("beside-poison")
+    team.ann.learn(name, 1)
+    with Attacker(team.nats, seed_of(team.bob.database)) as as_bob:
+        for body in (b"\xff\x00 no JSON", forged, later):
+            as_bob.speak(f"singularity.contribute.{bob}", body)
+        for body in (b"no JSON either", {**forged, "type": "ask"}):
+            as_bob.speak(f"singularity.centralcloud.ask.{bob}", body, reply=f"singularity.inbox.{bob}.1")
+    with Attacker(team.nats, seed_of(team.central)) as as_authority:
+        for body in (b"{}", b'{"v": 1, "type": "receipt", "records": 7}'):
+            as_authority.speak(f"singularity.receipt.{bob}", body)
+        as_authority.speak("singularity.heads", {"type": "heads", "heads": [], "epoch": "poison"})
     team.ann.until_confirmed()
     team.bob.until_known(name)
     wait_until(

@@ -83,14 +83,14 @@ def test_outcomes_of_both_raise_level_and_confidence(team: Team) -> None:
     team.ann.until_confirmed()
     team.bob.until_known(name)
     team.bob.use(name, 12)
-    team.ann.use(name, 6)
+    team.ann.use(name, 8)
     for machine in (team.ann, team.bob):
 
         def risen(machine: Machine = machine) -> bool:
             found = machine.lookup(name) or {}
-            return (found["level"], found["uses"]) == ("medium", 18)
+            return (found["level"], found["uses"]) == ("medium", 20)
 
-        machine.until(risen, "level medium after 18 uses")
+        machine.until(risen, "level medium after 20 uses")
 
 
 def test_rivals_meet_and_the_better_proved_one_wins_everywhere(team: Team) -> None:
@@ -111,7 +111,7 @@ def test_rivals_meet_and_the_better_proved_one_wins_everywhere(team: Team) -> No
     )
     variant = value(team.ann.connection, "select variant from singularity.central_copy where name = %s", name)
     record = (
-        "select singularity.record_outcome('pattern', %s, true, variant => %s) from generate_series(1, 6)"
+        "select singularity.record_outcome('pattern', %s, true, variant => %s) from generate_series(1, 8)"
     )
     team.ann.connection.execute(record, [name, variant])
     team.ann.until(

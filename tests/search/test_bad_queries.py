@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.kit.hidden import has_hidden
 from tests.kit.queries import refused, value
 from tests.search.places import Place, maintain, names
 
@@ -104,9 +105,12 @@ SCRIPTS = [
     ("𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𝟙𝟚𝟛", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢"),
 ]
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
-BLANKS = {"Cc", "Zs", "Zl", "Zp"}
 NAMES = TEXT.map(lambda text: unicodedata.normalize("NFC", text)).filter(
-    lambda text: 1 <= len(text.encode()) <= 512 and not any(unicodedata.category(c) in BLANKS for c in text)
+    lambda text: (
+        1 <= len(text.encode()) <= 512
+        and not has_hidden(text)
+        and not any(unicodedata.category(c) == "Zs" for c in text)
+    )
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**9), 10**9) | TEXT,
@@ -255,8 +259,8 @@ class TestContents:
         maintain(place)
         assert is_alive(place)
 
-    def test_a_thousand_arrays_deep(self, place: Place) -> None:
-        place.teach([{"kind": "k", "name": "well", "content": deep(900)}])
+    def test_two_hundred_arrays_deep(self, place: Place) -> None:
+        place.teach([{"kind": "k", "name": "well", "content": deep(199)}])
         assert names(place.found("abyss")) == ["well"]
 
     @pytest.mark.parametrize(
@@ -294,7 +298,7 @@ class TestContents:
 def test_any_text_is_learned_and_searched(
     library: Place, name: str, summary: str, tags: list[str], content: Any, query: str
 ) -> None:
-    tags = [tag for tag in tags if len(tag.encode()) <= 128]
+    tags = [tag for tag in tags if len(tag.encode()) <= 128 and not has_hidden(tag)]
     content = 1 if content is None else content
     library.teach([{"kind": "h", "name": name, "summary": summary, "tags": tags, "content": content}])
     if any(unicodedata.category(character) in {"Ll", "Lu", "Nd"} for character in name):

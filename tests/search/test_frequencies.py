@@ -190,14 +190,15 @@ class TestNobodyWaits:
         check_texts(owner.connection)
 
     def test_two_that_fold_at_once_count_nothing_twice(
-        self, db: Session, other: Session, owner: Session
+        self, instance: Database, open_session: Open, owner: Session
     ) -> None:
+        other = open_session(instance.cluster.superuser)
         for n in range(60):
-            db.learn(f"thing {n}", f"zebra {n}")
-        db.begin()
-        assert db.value("select singularity.fold_lexemes(10)") == 10
+            owner.learn(f"thing {n}", f"zebra {n}")
+        owner.begin()
+        assert owner.value("select singularity.fold_lexemes(10)") == 10
         assert other.value("select singularity.fold_lexemes(10)") == 0
-        db.commit()
+        owner.commit()
         assert other.value("select singularity.fold_lexemes(10)") == 10
         other.run("call singularity.maintain()")
         check(owner.connection)
@@ -215,9 +216,9 @@ class TestNobodyWaits:
         check(owner.connection)
 
     def test_above_read_committed_nothing_is_folded_and_nothing_lost(
-        self, open_session: Open, owner: Session
+        self, instance: Database, open_session: Open, owner: Session
     ) -> None:
-        db = open_session()
+        db = open_session(instance.cluster.superuser)
         db.begin("serializable")
         db.learn_many([{"kind": "k", "name": f"thing {n}", "content": f"zebra {n}"} for n in range(400)])
         assert db.value("select singularity.fold_lexemes(10)") == 0

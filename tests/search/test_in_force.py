@@ -262,16 +262,16 @@ def test_an_outcome_is_folded_late(
 
 @pytest.mark.parametrize("action", ["learn", "hide", "forget"])
 def test_an_outcome_is_folded_meanwhile(
-    instance: Database, late: Session, other: Session, owner: Session, action: str
+    instance: Database, late: Session, owner: Session, action: str
 ) -> None:
     late.learn("animal", "giraffe")
-    other.begin()
-    other.outcome("animal")
+    owner.begin()
+    owner.outcome("animal")
     overtake(
         instance,
         lambda: DO[action](late, "elephant"),
-        other,
-        lambda: other.value("select singularity.fold_outcomes(10)"),
+        owner,
+        lambda: owner.value("select singularity.fold_outcomes(10)"),
     )
     settle(late, owner)
 
@@ -340,7 +340,7 @@ class TestDocumentsOfBefore:
     def test_maintained(self, db: Session, owner: Session, ids: list[int]) -> None:
         db.run("call singularity.maintain()")
         self.assert_mended(db, owner, ids)
-        assert db.value("select singularity.check_documents(10)") == 0
+        assert owner.value("select singularity.check_documents(10)") == 0
 
     def test_in_the_background(
         self, relay: InstanceRelay, db: Session, owner: Session, ids: list[int]

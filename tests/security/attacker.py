@@ -1,6 +1,7 @@
 """Somebody who may publish and hear everything on the NATS server, and has whatever keys he made or stole."""
 
 import json
+import uuid
 from typing import Any
 
 from tests.kit.machine import Machine
@@ -22,9 +23,10 @@ class Attacker(Wire):
     def speak(self, subject: str, body: Any, *, reply: str = "") -> None:
         """Publish bytes, or a message, signed with the attacker's key if there is one."""
         payload = body if isinstance(body, bytes) else json.dumps({"v": 1, **body}).encode()
-        self.publish(
-            subject, payload, reply=reply, headers=self.keyring.sign(subject, payload, None, reply) or None
-        )
+        # what goes through a stream is signed with its id
+        named = {"Nats-Msg-Id": uuid.uuid4().hex} if ".contribute." in subject else None
+        headers = self.keyring.sign(subject, payload, named, reply)
+        self.publish(subject, payload, reply=reply, headers=headers or None)
 
     def send(self, subject: str, payload: bytes, reply: str) -> None:
         """Publish unsigned, without waiting for anything."""
