@@ -64,9 +64,8 @@ def build_upgrade(sources: Path, extension: str, old: str, version: str, upgrade
     *past, last = find_steps(upgrades, extension, old, version)
     changes = [*map(read_past_step, past), read_last_step(last, sources, names)]
     guard = f"\\echo Use \"ALTER EXTENSION {extension} UPDATE TO '{version}'\" to load this file. \\quit\n\n"
-    # where a session that works just now and the upgrade wait for each other, that session is the one to try again
-    patience = "set local deadlock_timeout = '1min';\n\n"
-    script = guard + patience + "\n".join(changes)
+    lock = (upgrades / "lock.sql").read_text(encoding="utf-8")
+    script = guard + lock + "\n" + "\n".join(changes)
     script += "".join(section(sources, name) for name in names if not name.endswith("/tables.sql"))
     return script.replace("@extension@", extension).replace("@version@", version)
 

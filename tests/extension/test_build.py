@@ -94,6 +94,7 @@ def test_every_released_part_has_the_same_version() -> None:
 def upgrades(tmp_path: Path) -> Path:
     """Make the steps from version 1 to 2 and from 2 to 3, which is in work."""
     folder = tmp_path / "upgrade"
+    write(folder / "lock.sql", "lock everything;\n")
     write(folder / "demo--1--2.sql", "alter table first;\n")
     write(folder / "demo--2--3.sql", "alter table second;\n-- include shared/thing/tables.sql\n")
     write(folder / "other--1--2.sql", "alter table other;\n")
@@ -114,7 +115,7 @@ def test_an_upgrade_is_every_step_and_then_every_source_but_tables(
     script = build.build_upgrade(sources, "demo", old, "3", upgrades).splitlines()
     assert [line for line in script if line] == [
         "\\echo Use \"ALTER EXTENSION demo UPDATE TO '3'\" to load this file. \\quit",
-        "set local deadlock_timeout = '1min';",
+        "lock everything;",
         *changes,
         "-- -------------------- sql/demo/own.sql",
         "select 'demo 3';",
@@ -165,4 +166,4 @@ def test_every_version_has_its_step_to_the_next() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     versions = re.findall(r"^## (\S+) \(", changelog, re.MULTILINE)
     wanted = {f"{one}--{old}--{new}.sql" for one in EXTENSIONS for new, old in pairwise(versions)}
-    assert {path.name for path in (ROOT / "extension/upgrade").iterdir()} == wanted
+    assert {path.name for path in (ROOT / "extension/upgrade").iterdir()} == {*wanted, "lock.sql"}

@@ -24,21 +24,19 @@ def is_superuser(connection: psycopg.Connection) -> object:
     return row[0]
 
 
-def test_an_instance_is_used_as_an_ordinary_writer(
-    instance: Database, instance_db: psycopg.Connection
-) -> None:
+def test_an_instance_is_used_by_an_administrator(instance: Database, instance_db: psycopg.Connection) -> None:
     assert not is_superuser(instance_db)
-    assert groups(instance_db, instance.user) == ["singularity_writer"]
+    assert groups(instance_db, instance.user) == ["singularity_admin", "singularity_writer"]
     assert groups(instance_db, instance.viewer) == ["singularity_reader"]
     assert groups(instance_db, instance.relay) == ["singularity_bridge"]
     assert groups(instance_db, instance.stranger) is None
 
 
-def test_an_authority_is_used_as_an_ordinary_curator(
+def test_an_authority_is_used_by_an_administrator(
     authority: Database, authority_db: psycopg.Connection
 ) -> None:
     assert not is_superuser(authority_db)
-    assert groups(authority_db, authority.user) == ["centralcloud_curator"]
+    assert groups(authority_db, authority.user) == ["centralcloud_admin", "centralcloud_curator"]
     assert groups(authority_db, authority.relay) == ["centralcloud_bridge"]
 
 

@@ -341,7 +341,7 @@ def test_until_all_are_upgraded_unsigned_messages_may_be_accepted(here: Instance
         here.owner.execute(
             "update singularity.authority set hello_sent_at = hello_sent_at - interval '1 minute'"
         )
-    assert here.relay.take("sync", 1)[0].body["type"] == "digest"
+    here.relay.take("sync")
     tell(here.relay, AUTHORITY_KEY, heads)
     answer(here, AUTHORITY_KEY)
     assert here.status()["authority_key"] == AUTHORITY_KEY
