@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 from tests.kit.queries import row, value
-from tests.upgrade.conftest import CURRENT, PREVIOUS, RELEASED, StartBridge, create, update
+from tests.upgrade.conftest import CURRENT, PREVIOUS, RELEASED, StartBridge, create
 
 from singularity_lab import Bridge, Cluster, Database, wait_until
 
@@ -122,8 +122,9 @@ def test_a_bridge_newer_than_the_extensions(pair: Pair) -> None:
 def upgrade(pair: Pair, database: Database) -> None:
     """Upgrade one side while the other works: files are there, the extension first, the bridge after it."""
     pair.work()
-    update(database)
-    with database.connect_superuser() as connection:
+    # in one transaction, or what an older bridge carries meanwhile is dropped
+    with database.connect_superuser(autocommit=False) as connection:
+        connection.execute(f"alter extension {database.extension} update".encode())
         connection.execute(CONFIGURE[database.extension].encode(), [UNSIGNED])
     pair.work()
     pair.run(database, CURRENT)
