@@ -14,7 +14,7 @@ QUERIES = {
         where c.relnamespace = :schema::regnamespace and c.relkind in ('r', 'v', 'c')
     """,
     "relation": """
-        select format('%s %s %s: %s', c.relkind, c.relname, (
+        select format('%s %s of %s %s: %s', c.relkind, c.relname, c.relowner::regrole, (
             select string_agg(concat_ws(' ', a.grantee::regrole, a.privilege_type), ', ' order by 1)
             from (select e.grantee, e.privilege_type, concat(e.grantee::regrole, e.privilege_type)
                 from aclexplode(c.relacl) e order by 3) as a
@@ -32,14 +32,14 @@ QUERIES = {
         from pg_sequence join pg_class on oid = seqrelid where relnamespace = :schema::regnamespace
     """,
     "function": """
-        select format('%s %s: %s', pg_get_functiondef(p.oid), (
+        select format('%s of %s %s: %s', pg_get_functiondef(p.oid), p.proowner::regrole, (
             select string_agg(g.grantee, ', ' order by g.grantee)
             from (select e.grantee::regrole::text as grantee from aclexplode(p.proacl) e) as g
         ), obj_description(p.oid, 'pg_proc'))
         from pg_proc p where p.pronamespace = :schema::regnamespace and p.prokind in ('f', 'p')
     """,
     "type": """
-        select format('%s %s %s: %s', t.typname, t.typtype, (
+        select format('%s of %s %s %s: %s', t.typname, t.typowner::regrole, t.typtype, (
             select string_agg(e.enumlabel, ', ' order by e.enumsortorder) from pg_enum e where e.enumtypid = t.oid
         ), obj_description(t.oid, 'pg_type'))
         from pg_type t where t.typnamespace = :schema::regnamespace
