@@ -316,7 +316,11 @@ begin
         insert into centralcloud.consumption as c (instance_id, records_until)
         values (speakers[n], clock_timestamp() + cost)
         on conflict (instance_id) do update set
-            records_until = greatest(c.records_until, clock_timestamp()) + cost
+            -- what is far ahead is of a clock that was set back
+            records_until = case
+                when c.records_until > clock_timestamp() + interval '1 hour' then clock_timestamp()
+                else least(greatest(c.records_until, clock_timestamp()), clock_timestamp() + interval '10 minutes')
+            end + cost
         returning c.records_until into until;
         delays[n] := least(greatest(until - cost - clock_timestamp() - burst, '0'), '10 minutes');
     end loop;
