@@ -35,6 +35,11 @@ select count(*) from generate_series(1, 10) as n, singularity.record_outcome('pa
 select singularity.configure(instance_name => 'laptop', environment => 'prod');
 select singularity.connect();
 
+-- what is carried by hand here is not signed
+select singularity.configure(settings => '{"unsigned_messages": "accept"}');
+set session authorization regress_centralcloud_admin;
+select centralcloud.configure('{"unsigned_messages": "accept"}');
+
 -- the bridges attach, and carry what is contributed
 set session authorization regress_bridge;
 select (singularity.bridge_attach('0.1.0', 1) -> 'attached')::text as instance,
@@ -51,8 +56,11 @@ select r.* from centralcloud.bridge_receive(
 ) as r;
 select r ->> 'verdict' as verdict
 from receipts, jsonb_array_elements(convert_from(payload, 'UTF8')::jsonb -> 'records') as r;
+set session authorization regress_singularity_admin;
 select outbox_entries from singularity.status();
+set session authorization regress_bridge;
 select count(*) from receipts, singularity.bridge_receive(array[subject], array[payload], array[null::jsonb]);
+set session authorization regress_singularity_admin;
 select outbox_entries, online from singularity.status();
 
 -- the authority merged and scored it
