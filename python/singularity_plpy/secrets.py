@@ -166,13 +166,21 @@ def _lines(record: Mapping[str, Any]) -> Iterator[Line]:
                 yield place, name, ""  # a key may be the secret
             case Mapping():
                 waiting += [
-                    (f"{place}.{key}", f"{name[-200:]}.{key}".lstrip("."), item)
+                    (_deeper(place, f".{key}"), f"{name[-200:]}.{key}".lstrip("."), item)
                     for key, item in reversed(list(value.items()))
                 ]
             case list() | tuple():
-                waiting += [(f"{place}[{i}]", name, item) for i, item in reversed(list(enumerate(value)))]
+                # the whole of a long name is seen once, or a long list beneath it would be many megabytes
+                waiting += [
+                    (_deeper(place, f"[{i}]"), name if i == 0 else name[-200:], item)
+                    for i, item in reversed(list(enumerate(value)))
+                ]
             case _:
                 yield place, name, str(value)
+
+
+def _deeper(place: str, step: str) -> str:
+    return place if len(place) > MAX_PLACE else place + step
 
 
 @cache

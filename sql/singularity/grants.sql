@@ -26,7 +26,6 @@ grant execute on function singularity.follow to singularity_writer;
 grant execute on function singularity.unfollow to singularity_writer;
 grant execute on procedure singularity.reconcile to singularity_writer;
 
-grant execute on function singularity.register_contract to singularity_writer;
 grant execute on function singularity.ensure_indexes to singularity_writer;
 grant execute on procedure singularity.maintain to singularity_writer;
 grant execute on procedure singularity.reembed to singularity_writer;
@@ -53,3 +52,5 @@ grant execute on function singularity.discard_dead_letters to singularity_admin;
 grant execute on function singularity.repair_versions to singularity_admin;
 grant execute on function singularity.trust_authority to singularity_admin;
 grant execute on function singularity.rotate_key to singularity_admin;
+-- each contract is an index more that every learning pays for
+grant execute on function singularity.register_contract to singularity_admin;

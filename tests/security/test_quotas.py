@@ -163,6 +163,24 @@ def test_the_sender_sees_it_and_sends_again_when_the_quota_is_raised(
     }
 
 
+def test_what_was_withdrawn_takes_its_room_again(there: Authority) -> None:
+    """Else one could fill the authority by withdrawing and giving again."""
+    ann = Speaker(1)
+    there.relay.give([ann.says(ann.holds("x", name="first"))])
+    there.db.execute("select centralcloud.set_quota(%s, bytes => 30000)", [ann.id])
+    contents = [f"{n} " + "z y " * 500 for n in range(30)]
+    for n, content in enumerate(contents):
+        there.relay.give([ann.says(ann.holds(content, name=f"n{n}"))])
+        there.relay.give([ann.says(ann.withdraws(f"n{n}"))])
+    for n, content in enumerate(contents):
+        there.relay.give([ann.says(ann.holds(content, name=f"n{n}"))])
+    longer = [ann.holds("x", name=f"n{n}", summary="s" * 4000) for n in range(30)]
+    for one in longer:
+        there.relay.give([ann.says(one)])
+    (used,) = rows(there.db, "select bytes, max_bytes from centralcloud.usage")
+    assert used["bytes"] <= used["max_bytes"]
+
+
 def test_only_a_curator_sets_quotas_within_reason(there: Authority, authority: Database) -> None:
     ann = Speaker(1)
     there.relay.give([ann.says(ann.holds())])

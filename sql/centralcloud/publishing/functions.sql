@@ -111,6 +111,9 @@ declare
     at_once constant integer := 16;
     taken bigint := 0;
 begin
+    if max_bytes <= 0 then
+        return;
+    end if;
     -- a few at a time: what does not fit is not built
     for place in 1 .. cardinality(artifact_ids) by at_once loop
         for artifact_id, namespace, kind, revision, refined, size in

@@ -164,9 +164,15 @@ begin
                         where e.artifact_id = g.artifact_id and e.instance_id = g.instance_id
                             and e.variant = g.variant and e.incarnation = g.incarnation
                     )
+                    -- what was withdrawn takes its room again, and so does a longer summary
                     else g.variant <> '' and not exists (
                         select from centralcloud.contribution c
+                        join centralcloud.holding h using (artifact_id, instance_id)
                         where c.artifact_id = g.artifact_id and c.instance_id = g.instance_id and c.variant = g.variant
+                            and c.version > h.withdrawn_up_to
+                            and coalesce(octet_length(c.summary), 0) + octet_length(array_to_string(c.tags, ''))
+                                >= coalesce(octet_length(((g.entry).record).summary), 0)
+                                    + coalesce(octet_length(array_to_string(((g.entry).record).tags, '')), 0)
                     )
                 end as new_state
             from given g

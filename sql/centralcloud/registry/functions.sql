@@ -44,6 +44,9 @@ begin
         when known.public_key is not null and signer not in (known.public_key, coalesce(known.former_key, ''))
             then 'key'
         when known.public_key is not null then null
+        -- one that was heard before the upgrade has no key yet that could be enrolled
+        when signer is null and known.instance_id is not null and known.enrolled_at is null
+            and centralcloud.get_setting('unsigned_messages') = 'accept' then null
         when centralcloud.enrolment() = 'required' then 'unknown'
         when signer is null and centralcloud.get_setting('unsigned_messages') = 'refuse' then 'unsigned'
     end;

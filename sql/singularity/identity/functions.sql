@@ -42,6 +42,10 @@ begin
     if singularity.get_setting('mode') <> 'local' then
         perform singularity.backfill(), singularity.ring_doorbell();
     end if;
+    -- the database that this one is a copy of has the key too
+    if exists (select from singularity.signing_key) then
+        perform singularity.rotate_key(false);
+    end if;
     return new_id;
 end
 $$;

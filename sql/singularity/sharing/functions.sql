@@ -202,7 +202,8 @@ begin
             and singularity.sharing_of(h.namespace) <> 'private'
     );
     with candidate as (
-        select c.ordinality, c.artifact_id, c.version, c.variant, c.name, c.content, c.summary, c.tags,
+        select c.ordinality, c.artifact_id, c.version, c.variant, c.namespace, c.kind, c.name, c.content, c.summary,
+            c.tags,
             singularity.sharing_of(c.namespace) as policy
         from unnest(candidates) with ordinality as c
         where not exists (
@@ -217,7 +218,8 @@ begin
         )
     ), to_scan as (
         select array_agg(c.ordinality order by c.ordinality) as places, array_agg(jsonb_build_object(
-            'name', c.name, 'summary', c.summary, 'tags', c.tags, 'content', c.content
+            'namespace', c.namespace, 'kind', c.kind, 'name', c.name, 'summary', c.summary, 'tags', c.tags,
+            'content', c.content
         ) order by c.ordinality) as records
         from candidate c where c.policy = 'shared'
     ), found as (

@@ -97,8 +97,14 @@ create or replace function singularity.follow_authority_key(public_key text) ret
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    update singularity.authority as a set public_key = follow_authority_key.public_key
-    where singularity.is_public_key(follow_authority_key.public_key) and a.public_key is not null
+    with followed as (
+        update singularity.authority as a set public_key = follow_authority_key.public_key
+        where singularity.is_public_key(follow_authority_key.public_key)
+            and a.public_key <> follow_authority_key.public_key
+        returning a.only_row
+    )
+    -- what the new key said before it was known is no news any more
+    delete from singularity.rejection as r where r.reason = 'key' and exists (select from followed)
 $$;
 
 comment on function singularity.follow_authority_key(text) is 'Takes the authority''s new key, of which a message told that its present key has signed.';
