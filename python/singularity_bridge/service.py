@@ -5,6 +5,7 @@ Who asks is the last token of the subject: the broker's permissions hold users t
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ WAITING_REQUESTS = 1024
 WAITING_EACH = 128
 WAITING_BYTES = 16 * 1024 * 1024
 WAITING_BYTES_EACH = 4 * 1024 * 1024
+FAILURES_A_MINUTE = 60
+"""What fails is rolled back, the database's count of requests too: so these are counted here."""
 _CODES = {"53400": "429", "57014": "504"}
 
 logger = structlog.get_logger("bridge.service")
@@ -52,6 +55,7 @@ class Service:
         self._database, self._broker = database, broker
         self._askers: dict[str, _Asker] = {}  # whose turn it is first
         self._answering: set[asyncio.Task[None]] = set()
+        self._failures: dict[str, deque[float]] = {}  # when the last ones were, by who asked
         self._waiting = 0
         self._bytes = 0
         self._micro: MicroService | None = None
@@ -83,6 +87,11 @@ class Service:
     async def _take(self, request: Request) -> None:
         """Let a request wait for its turn: nats-py hands over an endpoint's requests one after the other."""
         name, size = request.subject.rpartition(".")[2], len(request.data)
+        if self._fails_too_often(name):
+            await self._refuse(
+                request, "429", f"more than {FAILURES_A_MINUTE} requests in a minute failed, again in 60 s"
+            )
+            return
         asker = self._askers.setdefault(name, _Asker())
         if (
             self._waiting >= WAITING_REQUESTS
@@ -98,6 +107,15 @@ class Service:
         self._waiting += 1
         self._bytes += size
         self._start()
+
+    def _fails_too_often(self, name: str) -> bool:
+        failures = self._failures.get(name)
+        if not failures:
+            return False
+        if time.monotonic() - failures[-1] > 60:
+            del self._failures[name]
+            return False
+        return len(failures) == FAILURES_A_MINUTE and time.monotonic() - failures[0] < 60
 
     def _start(self) -> None:
         """Answer what may be answered now, one of each asker in turn."""
@@ -135,6 +153,8 @@ class Service:
             # who asks too much shall not fill the log as well
             log = logger.debug if code == "429" else logger.warning
             log("a request failed", subject=request.subject, error=describe(error))
+            if code != "429":
+                self._failures.setdefault(name, deque(maxlen=FAILURES_A_MINUTE)).append(time.monotonic())
             await self._refuse(request, code, describe(error))
         except SendError as error:
             logger.warning("a request cannot be answered", subject=request.subject, error=str(error))

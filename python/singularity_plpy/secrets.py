@@ -38,8 +38,8 @@ _BY_FORM = frozenset({"singularity.form", "singularity.uri", "betterleaks.generi
 _JUDGED = _BY_FORM | {"singularity.assigned", "singularity.told", "singularity.authorization"}
 _PLACEHOLDER = re.compile(
     r"(?ix) change.?me | replace | example | placeholder | dummy | sample | your | insert | todo | redacted"
-    r"| secret_?name | xxxx | \*\*\* | \.\.\. | \$[({\w] | \{\{ | %\( | <\w | >$ | ^!vault | ^!ref | os\.environ"
-    r"| process\.env | getenv"
+    r"| secret_?name | xxxx | \*\*\* | \.\.\. | \$[({] | ^\$\w+$ | \{\{ | %\( | ^<\w | ^\S*<\w[^>]*>$"
+    r"| ^!vault | ^!ref | os\.environ | process\.env | getenv"
     r"| ^(?:none|null|true|false|undefined|optional|required|string|password|secret|token|pass)\d{0,4}$"
 )
 # what is asked for, not told: an expression of a program, a reference, a number with its unit
@@ -79,7 +79,7 @@ def find_in_json(records: Sequence[str]) -> Iterator[tuple[int, str, str]]:
         try:
             record = json.loads(text, parse_int=str, parse_float=str)
             lines = list(_lines(record))
-        except (RecursionError, ValueError) as error:
+        except (RecursionError, ValueError, MemoryError) as error:
             yield number, SCANNER_FAILED, type(error).__name__
             continue
         if _is_worth_scanning(lines):

@@ -26,14 +26,7 @@ grant execute on function singularity.follow to singularity_writer;
 grant execute on function singularity.unfollow to singularity_writer;
 grant execute on procedure singularity.reconcile to singularity_writer;
 
-grant execute on function singularity.ensure_indexes to singularity_writer;
-grant execute on procedure singularity.maintain to singularity_writer;
-grant execute on procedure singularity.reembed to singularity_writer;
--- what the procedures call with the rights of who calls them, since they commit
-grant execute on procedure singularity.maintain_search to singularity_writer;
-grant execute on function singularity.maintain_batch to singularity_writer;
-grant execute on function singularity.maintain_search_batch to singularity_writer;
-grant execute on function singularity.reembed_batch to singularity_writer;
+-- what procedures call with the rights of who calls them, since they commit
 grant execute on function singularity.want_reconciliation to singularity_writer;
 grant execute on function singularity.is_reconciling to singularity_writer;
 grant execute on function singularity.check_timeout to singularity_reader;
@@ -54,3 +47,11 @@ grant execute on function singularity.trust_authority to singularity_admin;
 grant execute on function singularity.rotate_key to singularity_admin;
 -- each contract is an index more that every learning pays for
 grant execute on function singularity.register_contract to singularity_admin;
+-- who keeps a transaction open after one of these holds up everybody
+grant execute on function singularity.ensure_indexes to singularity_admin;
+grant execute on procedure singularity.maintain to singularity_admin;
+grant execute on procedure singularity.reembed to singularity_admin;
+grant execute on procedure singularity.maintain_search to singularity_admin;
+grant execute on function singularity.maintain_batch to singularity_admin;
+grant execute on function singularity.maintain_search_batch to singularity_admin;
+grant execute on function singularity.reembed_batch to singularity_admin;

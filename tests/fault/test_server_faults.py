@@ -12,8 +12,6 @@ Survive = Callable[[str, str], None]
     ("fault", "target"),
     [
         ("PostgreSQL stopped at once", AUTHORITY),
-        ("PostgreSQL stopped at once", "ann"),
-        ("postmaster killed", AUTHORITY),
         ("postmaster killed", "ann"),
         ("bridge's backend killed", AUTHORITY),
         ("user's backend killed", "ann"),

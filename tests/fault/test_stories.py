@@ -8,7 +8,7 @@ from tests.fault.shrink import shortest
 from tests.fault.stage import INSTANCES
 
 
-@pytest.mark.parametrize("seed", [1, 3])
+@pytest.mark.parametrize("seed", [1])
 def test_a_story_of_many_faults(theatre: Theatre, seed: int) -> None:
     told = theatre.tell(make_plan(seed, INSTANCES, TARGETS))
     assert len(told.struck) >= 3

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 from tests.kit.pair import Authority, Instance, settle
@@ -138,3 +139,19 @@ def test_lists_of_a_reply_are_bounded(there: Authority, here: Instance) -> None:
     here.relay.reply(message, json.dumps(reply).encode())
     letters = "select error from singularity.dead_letter"
     assert "ranges has 1000 entries" in value(here.owner, letters)
+
+
+def test_what_a_question_may_ask_for_is_bounded(there: Authority) -> None:
+    asked = Speaker(1).asks(
+        "ask", query="x", namespace=None, kind=None, name=None, tags=[f"t{n}" for n in range(20_000)]
+    )
+    with pytest.raises(psycopg.errors.ProgramLimitExceeded, match="tags"):
+        there.relay.serve(asked)
+
+
+def test_what_may_be_followed_is_bounded(here: Instance) -> None:
+    here.owner.execute(
+        "insert into singularity.followed_topic (namespace, kind) select 'n', 'k' || n from generate_series(1, 10000) n"
+    )
+    with pytest.raises(psycopg.errors.ProgramLimitExceeded, match="10000 topics"):
+        here.call("follow", kind="more")

@@ -20,6 +20,9 @@ from tests.kit.speaker import Speaker, verdicts
 from singularity_bridge.signing import Keyring
 from singularity_lab import Database, Lab, NatsServer, wait_until
 
+KEYRING = Keyring()
+KEYRING.take([(1, bytes(32))])
+
 
 @pytest.fixture
 def there(authority: Database) -> Iterator[Authority]:
@@ -271,15 +274,30 @@ def test_records_beyond_the_rate_wait(there: Authority) -> None:
     assert value(there.db, "select count(*) from centralcloud.artifact") == 61
 
 
-def flood(server: NatsServer, instance_id: str) -> tuple[int, int]:
-    """Speak as an instance, as much as it can: requests and contributions. Returns refused ones of each."""
+def connect(server: NatsServer, instance_id: str) -> Any:
+    """Return a client that hears what goes to an instance, not connected yet."""
+    return nats.connect(**server.client_options(), inbox_prefix=f"singularity.inbox.{instance_id}".encode())
 
-    async def run() -> tuple[int, int]:
-        client = await nats.connect(
-            **server.client_options(), inbox_prefix=f"singularity.inbox.{instance_id}".encode()
+
+async def ask(client: Any, instance_id: str, body: dict[str, Any], times: int) -> list[str]:
+    """Ask the same so many times at once; returns the error codes, empty for an answer."""
+    subject, payload = f"singularity.centralcloud.changes.{instance_id}", json.dumps(body).encode()
+    answers = await client.subscribe(f"singularity.inbox.{instance_id}.flood.*")
+    for number in range(times):
+        reply = f"singularity.inbox.{instance_id}.flood.{number}"
+        await client.publish(
+            subject, payload, reply=reply, headers=KEYRING.sign(subject, payload, None, reply)
         )
-        keyring = Keyring()
-        keyring.take([(1, bytes(32))])
+    answered = [await answers.next_msg(timeout=60) for _ in range(times)]
+    await answers.unsubscribe()
+    return [(one.headers or {}).get("Nats-Service-Error-Code", "") for one in answered]
+
+
+def flood(server: NatsServer, instance_id: str) -> tuple[int, int, int]:
+    """Speak as an instance, as much as it can. Returns refused messages, failing requests and requests."""
+
+    async def run() -> tuple[int, int, int]:
+        client = await connect(server, instance_id)
         greedy = Speaker(1)
         stream = client.jetstream(timeout=20)
         refused_messages = 0
@@ -288,21 +306,16 @@ def flood(server: NatsServer, instance_id: str) -> tuple[int, int]:
             body = {**message.body, "instance": instance_id}
             subject, payload = f"singularity.contribute.{instance_id}", json.dumps(body).encode()
             try:
-                headers = keyring.sign(subject, payload, {"Nats-Msg-Id": str(turn)})
+                headers = KEYRING.sign(subject, payload, {"Nats-Msg-Id": str(turn)})
                 await stream.publish(subject, payload, headers=headers)
             except APIError:
                 refused_messages += 1
         asked = {**greedy.asks("changes", namespace="a", kind="b", after=0).body, "instance": instance_id}
-        subject, payload = f"singularity.centralcloud.changes.{instance_id}", json.dumps(asked).encode()
-        answers = await client.subscribe(f"singularity.inbox.{instance_id}.flood.*")
-        for number in range(1000):
-            reply = f"singularity.inbox.{instance_id}.flood.{number}"
-            headers = keyring.sign(subject, payload, None, reply)
-            await client.publish(subject, payload, reply=reply, headers=headers)
-        answered = [await answers.next_msg(timeout=60) for _ in range(1000)]
-        codes = [(one.headers or {}).get("Nats-Service-Error-Code", "") for one in answered]
+        failing = await ask(client, instance_id, {**asked, "session": "none"}, 200)
+        assert {"500", "429"} >= set(failing)
+        codes = await ask(client, instance_id, asked, 1000)
         await client.close()
-        return refused_messages, sum(code in {"429", "503"} for code in codes)
+        return refused_messages, failing.count("429"), sum(code in {"429", "503"} for code in codes)
 
     return asyncio.run(run())
 
@@ -320,8 +333,9 @@ def test_a_greedy_instance_slows_no_other(lab: Lab) -> None:
     ann.call("connect")
     ann.until_online()
     greedy = "00000000-0000-0000-0000-00000000abcd"
-    refused_messages, refused_requests = flood(server, greedy)
+    refused_messages, refused_failing, refused_requests = flood(server, greedy)
     assert refused_messages > 0
+    assert refused_failing >= 100
     assert refused_requests >= 800
     ann.learn("mine")
     ann.until_confirmed()

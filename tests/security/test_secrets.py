@@ -105,6 +105,33 @@ def test_a_secret_is_held_back_wherever_it_stands(there: Authority, here: Instan
     assert here.known("thing 0")["content"] == PLACES["content.text"]["content"]
 
 
+def test_a_secret_as_a_kind_or_a_namespace_is_held_back(there: Authority, here: Instance) -> None:
+    token = "xoxb-" + "123456789012-1234567890123-" + "abcdefghijklmnopqrstuvwx"
+    tap = Tap(here)
+    here.learn("innocent", kind=token)
+    here.learn("innocent", namespace=token)
+    settle(there, here)
+    assert token not in tap.text()
+    told = here.rows("select * from singularity.held_back")
+    assert {one["place"].partition(",")[0] for one in told} == {"kind", "namespace"}
+    assert token not in json.dumps(told, default=str)
+
+
+def test_a_long_key_above_a_long_list_takes_little_memory(instance: Database) -> None:
+    record = json.dumps({"content": {"x" * 120_000: [0] * 60_000}})
+    with instance.connect_superuser() as owner:
+        owner.execute("set statement_timeout = '20s'")
+        assert rows(owner, "select * from singularity.find_secrets(array[%s::jsonb])", record) == []
+
+
+@pytest.mark.parametrize("password", ["Xk9$mmq2LLw!", "p4$$w0rdXz!9", "aZ7<bq2LLw!9"])
+def test_signs_of_placeholders_inside_hide_no_password(instance: Database, password: str) -> None:
+    with instance.connect_superuser() as owner:
+        for text in (f"DB_PASSWORD={password}", f"postgres://bob:{password}@db/x"):
+            record = json.dumps({"content": {"text": text}})
+            assert rows(owner, "select * from singularity.find_secrets(array[%s::jsonb])", record), text
+
+
 def test_it_leaves_when_it_is_released_or_learned_otherwise(there: Authority, here: Instance) -> None:
     here.learn("released", {"password": PASSWORD}, summary="a")
     here.learn("corrected", {"password": PASSWORD})

@@ -170,7 +170,10 @@ def test_connecting_tells_what_would_leave(instance: Database, there: Authority)
         assert preview() == expected
         user.begin()
         user.call("connect")
-        assert user.notices == ["1 artifacts (1003 bytes) of 1 namespaces leave this machine: one 1"]
+        (told,) = user.notices
+        assert told.startswith(
+            "1 artifacts (1003 bytes) of 1 namespaces leave this machine: one 1; what is learned"
+        )
         user.rollback()
         assert user.status()["mode"] == "local"
         assert user.outbox() == []

@@ -39,15 +39,15 @@ WRITING = {
     "forget": "select singularity.forget('pattern', 'thing')",
     "follow": "select singularity.follow('pattern')",
     "unfollow": "select singularity.unfollow('pattern')",
-    "ensure_indexes": "select singularity.ensure_indexes()",
-    "maintain": "call singularity.maintain()",
-    "reembed": "call singularity.reembed()",
 }
 ADMINISTERING = {
     "connect": "select singularity.connect()",
     "disconnect": "select singularity.disconnect()",
     "configure": "select singularity.configure('name')",
     "register_contract": "select singularity.register_contract('mine/1', 'mine', '1', 3, true)",
+    "ensure_indexes": "select singularity.ensure_indexes()",
+    "maintain": "call singularity.maintain()",
+    "reembed": "call singularity.reembed()",
     "share": "select singularity.share('private', 'private')",
     "release": "select singularity.release('pattern', 'thing')",
     "trust_authority": "select singularity.trust_authority(null)",

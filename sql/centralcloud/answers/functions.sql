@@ -42,6 +42,7 @@ declare
     ids uuid[];
     topics text[];
 begin
+    perform centralcloud.raise_refusal(centralcloud.tags_refusal(asked.tags));
     if asked.name is not null then
         ids := array[centralcloud.artifact_id(asked.namespace, asked.kind, asked.name)];
     else

@@ -201,9 +201,14 @@ as $$
         end,
         (
             select format('Messages were dropped since they are not authentic (%s of %s in all; the last at %s on %s, '
-                'signed by %s): see centralcloud.rejection, and SELECT centralcloud.enroll(…) where an instance has '
-                'another key than the registry.', r.reason, r.messages,
-                r.rejected_at::timestamptz(0), coalesce(r.subject, '?'), coalesce(r.signer, 'nobody'))
+                'signed by %s): see centralcloud.rejection%s.', r.reason, r.messages,
+                r.rejected_at::timestamptz(0), coalesce(r.subject, '?'), coalesce(r.signer, 'nobody'),
+                case
+                    when r.reason in ('key', 'unknown', 'unsigned')
+                        then ', and SELECT centralcloud.enroll(…) where an instance has another key than the registry'
+                    when r.reason = 'retired' then ': who was retired still speaks, load nats_permissions() again'
+                    else ''
+                end)
             from centralcloud.rejection as r
             where r.rejected_at > clock_timestamp() - interval '10 minutes'
             order by r.rejected_at desc limit 1

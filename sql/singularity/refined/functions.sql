@@ -1,15 +1,25 @@
 create or replace function singularity.follow(kind text, namespace text default 'default') returns void
-language sql security definer
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    insert into singularity.followed_topic (namespace, kind)
-    values (singularity.check_token(follow.namespace, 'namespace'), singularity.check_token(follow.kind, 'kind'))
-    on conflict do nothing
+#variable_conflict use_column
+declare
+    max_topics constant bigint := 10000;
+begin
+    perform singularity.check_token(follow.namespace, 'namespace'), singularity.check_token(follow.kind, 'kind');
+    if (select count(*) from singularity.followed_topic) >= max_topics then
+        raise exception using errcode = 'program_limit_exceeded',
+            message = format('%s topics are followed already', max_topics),
+            hint = 'The bridge subscribes to each of them: unfollow() some.';
+    end if;
+    insert into singularity.followed_topic (namespace, kind) values (follow.namespace, follow.kind)
+    on conflict do nothing;
+end
 $$;
 
 comment on function singularity.follow(text, text)
 is 'Keeps everything that the authority knows of a kind in a namespace here, for use offline, from now on and as it changes. '
-'Errors: 22004 and 22023 for a kind or namespace that is not valid.';
+'Errors: 22004 and 22023 for a kind or namespace that is not valid, 54000 for more than 10,000.';
 
 create or replace function singularity.unfollow(kind text, namespace text default 'default') returns void
 language sql security definer

@@ -321,7 +321,10 @@ as $$
 begin
     return query
     select
-        'artifact', h.artifact_id, null::uuid, h.namespace, h.kind,
+        'artifact', h.artifact_id, null::uuid,
+        -- where the secret stands only its beginning is shown
+        case when f.finding ->> 'place' like 'namespace,%' then left(h.namespace, 3) || '…' else h.namespace end,
+        case when f.finding ->> 'place' like 'kind,%' then left(h.kind, 3) || '…' else h.kind end,
         case when f.finding ->> 'place' like 'name,%' then left(h.name, 3) || '…' else h.name end,
         f.finding ->> 'rule', f.finding ->> 'place', b.held_at
     from singularity.held_holding b
@@ -331,8 +334,10 @@ begin
         and singularity.sharing_of(h.namespace) <> 'private'
     union all
     select
-        'question', null, q.question_id, q.namespace, q.kind, null, f.finding ->> 'rule', f.finding ->> 'place',
-        q.answered_at
+        'question', null, q.question_id,
+        case when f.finding ->> 'place' like 'namespace,%' then left(q.namespace, 3) || '…' else q.namespace end,
+        case when f.finding ->> 'place' like 'kind,%' then left(q.kind, 3) || '…' else q.kind end,
+        null, f.finding ->> 'rule', f.finding ->> 'place', q.answered_at
     from singularity.question q
     cross join lateral jsonb_array_elements(q.findings) as f (finding);
 end
@@ -425,14 +430,15 @@ begin
     into told
     from singularity.sharing_preview() as p where p.artifacts > 0
     having count(*) > 0;
-    if told is not null then
-        raise notice using message = told, hint = 'See singularity.sharing_preview(). To keep a namespace here: '
-            'SELECT singularity.share(namespace, ''private'') before COMMIT, or configure default_sharing.';
-    end if;
+    raise notice using
+        message = format('%s; what is learned in a namespace of which share() said nothing is %s',
+            coalesce(told, 'nothing leaves this machine yet'), singularity.get_setting('default_sharing')),
+        hint = 'See singularity.sharing_preview(). To keep a namespace here: SELECT singularity.share(namespace, '
+            '''private'') before COMMIT, or configure default_sharing.';
 end
 $$;
 
-comment on function singularity.tell_what_leaves() is 'Says in a notice how much sharing_preview() finds; nothing when that is nothing.';
+comment on function singularity.tell_what_leaves() is 'Says in a notice how much sharing_preview() finds, and the policy of other namespaces.';
 
 create or replace function singularity.held_back_trouble() returns text
 language sql stable security definer
