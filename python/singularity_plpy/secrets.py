@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MAX_FINDINGS = 20
 """So many are told of a record: who mends these sees the others next."""
 MAX_PLACE = 300
+MAX_NAME = 200
+"""So much of a name is seen before a value."""
 SCANNER_FAILED = "scanner-failed"
 
 Line = tuple[str, str, str]
@@ -159,20 +161,24 @@ def _lines(record: Mapping[str, Any]) -> Iterator[Line]:
     while waiting:
         place, name, value = waiting.pop()
         match value:
-            case {"name": str() as given, "value": str() as text}:
+            case {"name": str() as given, "value": str() as text} | {
+                "key": str() as given,
+                "value": str() as text,
+            }:
                 yield f"{place}.value", given, text
         match value:
             case None | bool() | {} | [] | () if not value:
                 yield place, name, ""  # a key may be the secret
             case Mapping():
+                yield from ((place, "", key) for key in value if len(key) > MAX_NAME)
                 waiting += [
-                    (_deeper(place, f".{key}"), f"{name[-200:]}.{key}".lstrip("."), item)
+                    (_deeper(place, f".{key}"), f"{name[-MAX_NAME:]}.{key}".lstrip("."), item)
                     for key, item in reversed(list(value.items()))
                 ]
             case list() | tuple():
                 # the whole of a long name is seen once, or a long list beneath it would be many megabytes
                 waiting += [
-                    (_deeper(place, f"[{i}]"), name if i == 0 else name[-200:], item)
+                    (_deeper(place, f"[{i}]"), name if i == 0 else name[-MAX_NAME:], item)
                     for i, item in reversed(list(enumerate(value)))
                 ]
             case _:

@@ -10,7 +10,7 @@ from tests.kit.pair import Authority, Instance, settle
 from tests.kit.queries import rows, value
 from tests.kit.relay import Relay
 from tests.kit.session import Session
-from tests.security.secrets.generator import KINDS, harmless, secrets
+from tests.security.secrets.generator import KINDS, Maker, harmless, secrets
 from tests.security.tap import Tap, leaked, text_of
 from tests.security.test_settings import relay as online  # noqa: F401
 
@@ -124,7 +124,21 @@ def test_a_long_key_above_a_long_list_takes_little_memory(instance: Database) ->
         assert rows(owner, "select * from singularity.find_secrets(array[%s::jsonb])", record) == []
 
 
-@pytest.mark.parametrize("password", ["Xk9$mmq2LLw!", "p4$$w0rdXz!9", "aZ7<bq2LLw!9"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {Maker(7).pem("RSA PRIVATE KEY", 800): {"used": True}},
+        {"env": [{"key": "DB_PASSWORD", "value": "Xk9mmq2LLw!"}]},
+        {"env": [{"name": "DB_PASSWORD", "value": "Xk9mmq2LLw!"}]},
+    ],
+)
+def test_a_secret_is_found_in_any_place_of_content(instance: Database, content: dict[str, Any]) -> None:
+    with instance.connect_superuser() as owner:
+        record = json.dumps({"content": content})
+        assert rows(owner, "select * from singularity.find_secrets(array[%s::jsonb])", record)
+
+
+@pytest.mark.parametrize("password", ["Xk9$mmq2LLw!", "p4$$w0rdXz!9"])
 def test_signs_of_placeholders_inside_hide_no_password(instance: Database, password: str) -> None:
     with instance.connect_superuser() as owner:
         for text in (f"DB_PASSWORD={password}", f"postgres://bob:{password}@db/x"):
