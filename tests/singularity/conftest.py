@@ -51,6 +51,7 @@ def relay(instance: Database, open_session: Open) -> InstanceRelay:
 def offline(db: Session, relay: InstanceRelay) -> InstanceRelay:
     """Connect the instance in mode hybrid: a bridge runs, and NATS cannot be reached."""
     db.call("connect")
+    db.notices.clear()  # of what leaves
     assert relay.attach()["attached"]
     relay.tick(connected=False, error="no servers available")
     return relay
