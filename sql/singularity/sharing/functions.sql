@@ -320,26 +320,27 @@ as $$
 #variable_conflict use_column
 begin
     return query
+    with entry as (
+        select
+            'artifact'::text as what, h.artifact_id, null::uuid as question_id, h.namespace, h.kind, h.name, b.findings,
+            b.held_at
+        from singularity.held_holding b
+        join singularity.holding h on b.artifact_id = h.artifact_id and b.version = h.version
+        where h.version = (select p.version from singularity.present_holding(b.artifact_id) as p)
+            and singularity.sharing_of(h.namespace) <> 'private'
+        union all
+        select 'question', null, q.question_id, q.namespace, q.kind, null, q.findings, q.answered_at
+        from singularity.question q
+    )
     select
-        'artifact', h.artifact_id, null::uuid,
+        e.what, e.artifact_id, e.question_id,
         -- where the secret stands only its beginning is shown
-        case when f.finding ->> 'place' like 'namespace,%' then left(h.namespace, 3) || '…' else h.namespace end,
-        case when f.finding ->> 'place' like 'kind,%' then left(h.kind, 3) || '…' else h.kind end,
-        case when f.finding ->> 'place' like 'name,%' then left(h.name, 3) || '…' else h.name end,
-        f.finding ->> 'rule', f.finding ->> 'place', b.held_at
-    from singularity.held_holding b
-    join singularity.holding h on b.artifact_id = h.artifact_id and b.version = h.version
-    cross join lateral jsonb_array_elements(b.findings) as f (finding)
-    where h.version = (select p.version from singularity.present_holding(b.artifact_id) as p)
-        and singularity.sharing_of(h.namespace) <> 'private'
-    union all
-    select
-        'question', null, q.question_id,
-        case when f.finding ->> 'place' like 'namespace,%' then left(q.namespace, 3) || '…' else q.namespace end,
-        case when f.finding ->> 'place' like 'kind,%' then left(q.kind, 3) || '…' else q.kind end,
-        null, f.finding ->> 'rule', f.finding ->> 'place', q.answered_at
-    from singularity.question q
-    cross join lateral jsonb_array_elements(q.findings) as f (finding);
+        case when f.place like 'namespace,%' then left(e.namespace, 3) || '…' else e.namespace end,
+        case when f.place like 'kind,%' then left(e.kind, 3) || '…' else e.kind end,
+        case when f.place like 'name,%' then left(e.name, 3) || '…' else e.name end,
+        f.rule, f.place, e.held_at
+    from entry e
+    cross join lateral jsonb_to_recordset(e.findings) as f (rule text, place text);
 end
 $$;
 
